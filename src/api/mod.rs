@@ -1,0 +1,1 @@
+//! The HTTP API; the same router answers on the control socket.

@@ -1,0 +1,10 @@
+//! `portcullis check-config`: check a configuration and say all that is wrong with it.
+
+use super::{Context, Failure};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+pub fn run(_args: Args, _context: &Context) -> Result<(), Failure> {
+    Err(Failure::failed("not built yet"))
+}

@@ -1,0 +1,124 @@
+//! The command line; a file a verb. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
+
+mod check_config;
+mod decode;
+mod demo;
+mod devices;
+mod doctor;
+mod events;
+mod record;
+mod replay;
+mod run;
+mod scan;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// The configuration
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/portcullis/config.toml",
+        env = "PORTCULLIS_CONFIG"
+    )]
+    config: PathBuf,
+    /// Print JSON for machines instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the hub (what systemd starts)
+    Run(run::Args),
+    /// Run a simulated building, with an MQTT broker of its own unless you name one
+    Demo(demo::Args),
+    /// Show what the Bluetooth adapters hear, decoded
+    Scan(scan::Args),
+    /// List the devices and how they are
+    Devices(devices::Args),
+    /// List, fetch or follow events
+    Events(events::Args),
+    /// Decode adverts given as JSON lines on standard input
+    Decode(decode::Args),
+    /// Record what radios and bridges say into a capture
+    Record(record::Args),
+    /// Play a capture in virtual time and print the events that come of it
+    Replay(replay::Args),
+    /// Check a configuration and say all that is wrong with it
+    CheckConfig(check_config::Args),
+    /// Check everything the hub needs and say how to mend what is missing
+    Doctor(doctor::Args),
+}
+
+/// What every verb may want to know.
+pub struct Context {
+    pub config_path: PathBuf,
+    pub json: bool,
+}
+
+impl Context {
+    /// The checked configuration; a missing or wrong one is [`Failure::usage`].
+    pub fn config(&self) -> Result<Config, Failure> {
+        Config::load(&self.config_path).map_err(Failure::usage)
+    }
+}
+
+/// Why a verb ends badly: what the user is told, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// It could not be done (exit code 1).
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), code: 1 }
+    }
+
+    /// It was asked for in a wrong way, or the configuration is wrong (exit code 2).
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), code: 2 }
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::failed(error.to_string())
+    }
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context { config_path: cli.config, json: cli.json };
+    let done = match cli.verb {
+        Verb::Run(args) => run::run(args, &context),
+        Verb::Demo(args) => demo::run(args, &context),
+        Verb::Scan(args) => scan::run(args, &context),
+        Verb::Devices(args) => devices::run(args, &context),
+        Verb::Events(args) => events::run(args, &context),
+        Verb::Decode(args) => decode::run(args, &context),
+        Verb::Record(args) => record::run(args, &context),
+        Verb::Replay(args) => replay::run(args, &context),
+        Verb::CheckConfig(args) => check_config::run(args, &context),
+        Verb::Doctor(args) => doctor::run(args, &context),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("portcullis: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! `portcullis run`: run the hub (what systemd starts).
+
+use super::{Context, Failure};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+pub fn run(_args: Args, _context: &Context) -> Result<(), Failure> {
+    Err(Failure::failed("not built yet"))
+}

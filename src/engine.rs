@@ -1,0 +1,117 @@
+//! The one loop: inputs go through the hub, what they came to goes to the store, and only then to anybody.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use chrono::Utc;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::hub::{Action, Command, CommandError, CommandId, Hub, Input, Output, Reply};
+use crate::store::{Batch, Store};
+use crate::time::{Mono, Now, Wall};
+
+/// Inputs that may wait for the hub; a source that finds it full waits or drops.
+pub const INPUTS: usize = 4096;
+
+/// The clocks and the dice of a running daemon.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        Clock { start: Instant::now() }
+    }
+
+    pub fn mono(&self) -> Mono {
+        Mono(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn now(&self) -> Now {
+        Now { mono: self.mono(), wall: Wall::from(Utc::now()), synchronized: true, entropy: Uuid::new_v4().as_u128() }
+    }
+}
+
+type Waiting = Arc<Mutex<HashMap<CommandId, oneshot::Sender<Reply>>>>;
+
+/// How the rest of the daemon reaches the hub.
+#[derive(Clone)]
+pub struct Hand {
+    inputs: mpsc::Sender<Input>,
+    waiting: Waiting,
+}
+
+impl Hand {
+    pub fn inputs(&self) -> mpsc::Sender<Input> {
+        self.inputs.clone()
+    }
+
+    /// Asks the hub; answers once the answer is on disk.
+    pub async fn command(&self, command: Command) -> Reply {
+        let id = CommandId(Uuid::new_v4().as_u64_pair().0);
+        let (answer, answered) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(|e| e.into_inner()).insert(id, answer);
+        let stopped = || CommandError::Refused("the hub is stopping".into());
+        self.inputs.send(Input::Command(id, command)).await.map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}
+
+pub struct Engine {
+    hub: Hub,
+    clock: Clock,
+    store: Store,
+    inputs: mpsc::Receiver<Input>,
+    actions: mpsc::UnboundedSender<Action>,
+    waiting: Waiting,
+}
+
+impl Engine {
+    /// `actions` gets what the hub asks of the sources, after it is on disk.
+    pub fn new(hub: Hub, clock: Clock, store: Store, actions: mpsc::UnboundedSender<Action>) -> (Engine, Hand) {
+        let (sender, inputs) = mpsc::channel(INPUTS);
+        let waiting = Waiting::default();
+        let hand = Hand { inputs: sender, waiting: waiting.clone() };
+        (Engine { hub, clock, store, inputs, actions, waiting }, hand)
+    }
+
+    /// Runs until every [`Hand`] is gone. `alive` is called on every turn: it feeds the watchdog.
+    pub async fn run(mut self, mut alive: impl FnMut()) {
+        loop {
+            let pause = self.hub.wake_at().map(|at| at.since(self.clock.mono()));
+            let input = tokio::select! {
+                input = self.inputs.recv() => match input { Some(input) => input, None => break },
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => Input::Wake,
+            };
+            alive();
+            let mut out = Output::default();
+            self.hub.step(self.clock.now(), input, &mut out);
+            self.record(out);
+        }
+    }
+
+    fn record(&mut self, out: Output) {
+        if out.is_empty() {
+            return;
+        }
+        let Output { events, rows, actions, replies } = out;
+        let (sender, waiting) = (self.actions.clone(), self.waiting.clone());
+        let then = move || {
+            for action in actions {
+                let _ = sender.send(action);
+            }
+            let mut waiting = waiting.lock().unwrap_or_else(|e| e.into_inner());
+            for (id, reply) in replies {
+                if let Some(answer) = waiting.remove(&id) {
+                    let _ = answer.send(reply);
+                }
+            }
+        };
+        if let Err(error) = self.store.append(Batch { events, rows, then: Some(Box::new(then)) }) {
+            tracing::error!(%error, "engine.append_failed");
+        }
+    }
+}

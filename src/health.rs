@@ -1,0 +1,78 @@
+//! What the parts count and how they are: shown by `/health`, the retained health topic, `/metrics` and `doctor`.
+//!
+//! Counters are plain atomics so that counting costs nothing on the way of an advert; a part adds a field here and counts it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+#[derive(Debug, Default, Serialize)]
+pub struct Health {
+    pub ble: BleCounters,
+    pub zwave: ZwaveCounters,
+    pub store: StoreCounters,
+    pub mqtt: MqttCounters,
+    /// State of each source and sink by name (`ble/hci0`, `zwave/main`, `mqtt`).
+    parts: Mutex<BTreeMap<String, PartState>>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct BleCounters {
+    pub adverts: AtomicU64,
+    /// Adverts refused by a decoder (wrong key, malformed, replay …).
+    pub rejected: AtomicU64,
+    /// Adverts dropped because a queue or table was full.
+    pub dropped: AtomicU64,
+    pub scan_restarts: AtomicU64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct ZwaveCounters {
+    pub messages: AtomicU64,
+    pub malformed: AtomicU64,
+    pub reconnects: AtomicU64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct StoreCounters {
+    pub events: AtomicU64,
+    pub commits: AtomicU64,
+    pub write_errors: AtomicU64,
+    /// Outputs lost because the disk failed for longer than memory lasted.
+    pub lost: AtomicU64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct MqttCounters {
+    pub published: AtomicU64,
+    pub acknowledged: AtomicU64,
+    pub reconnects: AtomicU64,
+    pub undeliverable: AtomicU64,
+    pub backlog: AtomicU64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartState {
+    pub up: bool,
+    /// Why it is down, or what it is doing, in plain words.
+    pub detail: String,
+}
+
+impl Health {
+    /// Says how a part is; the change is logged by whoever says it.
+    pub fn set(&self, part: &str, up: bool, detail: impl Into<String>) {
+        let mut parts = self.parts.lock().unwrap_or_else(|e| e.into_inner());
+        parts.insert(part.to_owned(), PartState { up, detail: detail.into() });
+    }
+
+    pub fn parts(&self) -> BTreeMap<String, PartState> {
+        self.parts.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+}
+
+/// Adds one to a counter.
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

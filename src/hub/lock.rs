@@ -1,0 +1,45 @@
+//! Locks: every operation an event, no echo an event.
+
+use serde::{Deserialize, Serialize};
+
+use super::Device;
+use super::tell::Teller;
+use crate::event::EventType;
+use crate::signal::{LockState, LockUser, Method};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lock {
+    pub state: Option<LockState>,
+}
+
+/// A state: news only where it differs from what is known.
+pub fn state(device: &mut Device, state: LockState, teller: &mut Teller<'_>) -> bool {
+    if device.lock.state == Some(state) {
+        return false;
+    }
+    let known = device.lock.state.is_some();
+    device.lock.state = Some(state);
+    let event_type = match state {
+        LockState::Locked => EventType::LockLocked,
+        LockState::Unlocked => EventType::LockUnlocked,
+        _ => return true,
+    };
+    if known {
+        teller.tell(device, event_type, |d| d.method = Some(Method::Unknown));
+    }
+    true
+}
+
+/// An operation: news each time.
+pub fn operation(
+    device: &mut Device,
+    locked: bool,
+    method: Method,
+    _user: Option<LockUser>,
+    teller: &mut Teller<'_>,
+) -> bool {
+    device.lock.state = Some(if locked { LockState::Locked } else { LockState::Unlocked });
+    let event_type = if locked { EventType::LockLocked } else { EventType::LockUnlocked };
+    teller.tell(device, event_type, |d| d.method = Some(method));
+    true
+}

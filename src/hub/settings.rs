@@ -1,0 +1,65 @@
+//! What the configuration asks of the judgement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::signal::{Address, DeviceKey};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub workspace_id: Uuid,
+    /// `[hub] name`; with the workspace it makes the BLE account's id.
+    pub hub_name: String,
+    pub time_zone: chrono_tz::Tz,
+    pub adopt_ble: Adopt,
+    pub adopt_zwave: Adopt,
+    /// Fraction at or under which a battery is low.
+    pub low_battery: f64,
+    pub devices: Vec<DeviceSettings>,
+    /// The names of the configured Z-Wave networks.
+    pub networks: Vec<Arc<str>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adopt {
+    /// Only devices of the configuration, and those adopted by hand.
+    #[default]
+    Listed,
+    /// Every device of a known family, on sight.
+    Known,
+}
+
+/// A `[[devices]]` entry, as far as it concerns the judgement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceSettings {
+    pub id: Option<Uuid>,
+    pub place: Place,
+    pub name: Option<String>,
+    pub time_zone: Option<chrono_tz::Tz>,
+    /// A sleepy device's own interval between signs of life.
+    pub interval: Option<Duration>,
+}
+
+/// Where a configured device is found. A Z-Wave network's home id is known only once its driver was met.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    Ble(Address),
+    Zwave { network: Arc<str>, node: u16 },
+}
+
+impl Settings {
+    pub fn device(&self, place: &Place) -> Option<&DeviceSettings> {
+        self.devices.iter().find(|d| d.place == *place)
+    }
+
+    pub fn adopts(&self, key: &DeviceKey, family: &str) -> bool {
+        match key {
+            DeviceKey::Ble(_) => self.adopt_ble == Adopt::Known && !family.is_empty(),
+            DeviceKey::Zwave { .. } => self.adopt_zwave == Adopt::Known,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How a step says what it came to: one place that makes event ids and dates events.
+
+use uuid::{Builder, Uuid};
+
+use super::{Account, Device, Output, Row, RowKind, Settings};
+use crate::event::{Details, Event, EventType};
+use crate::time::{Now, Wall};
+
+pub struct Teller<'a> {
+    pub now: Now,
+    pub settings: &'a Settings,
+    /// The device's or bridge's own time of what is being judged.
+    pub occurred_at: Option<Wall>,
+    last_created: Wall,
+    out: &'a mut Output,
+}
+
+impl<'a> Teller<'a> {
+    pub fn new(settings: &'a Settings, last_created: Wall, now: Now, out: &'a mut Output) -> Teller<'a> {
+        Teller { now, settings, occurred_at: None, last_created, out }
+    }
+
+    /// Tells an event of a device. `fill` adds what this type carries.
+    pub fn tell(&mut self, device: &Device, event_type: EventType, fill: impl FnOnce(&mut Details)) {
+        self.push(device.account_id, Some(device.device_id), event_type, fill);
+    }
+
+    /// Tells a `connected_account.*` event.
+    pub fn tell_account(&mut self, account_id: Uuid, event_type: EventType, fill: impl FnOnce(&mut Details)) {
+        self.push(account_id, None, event_type, fill);
+    }
+
+    fn push(&mut self, account: Uuid, device: Option<Uuid>, event_type: EventType, fill: impl FnOnce(&mut Details)) {
+        let last = self.out.events.last().map_or(self.last_created, |e| e.created_at);
+        let created_at = self.now.wall.max(last);
+        let mut details = Details::default();
+        fill(&mut details);
+        let event = Event {
+            event_id: self.event_id(created_at),
+            event_type,
+            workspace_id: self.settings.workspace_id,
+            created_at,
+            occurred_at: self.occurred_at.unwrap_or(created_at),
+            connected_account_id: account,
+            device_id: device,
+            details,
+        };
+        self.out.events.push(event);
+    }
+
+    /// UUIDv7 of the creation time; its random bits come from the step's entropy and the event's place in the step.
+    fn event_id(&self, created_at: Wall) -> Uuid {
+        let n = self.out.events.len() as u64;
+        let (high, low) = ((self.now.entropy >> 64) as u64, self.now.entropy as u64);
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&mix(low.wrapping_add(n)).to_be_bytes());
+        random[8..].copy_from_slice(&mix(high ^ n).to_be_bytes()[..2]);
+        Builder::from_unix_timestamp_millis(created_at.0.max(0) as u64, &random).into_uuid()
+    }
+
+    /// Writes the device's state with what was told.
+    pub fn keep(&mut self, device: &Device) {
+        self.row(RowKind::Device, device.device_id.to_string(), serde_json::to_value(device).ok());
+    }
+
+    pub fn keep_account(&mut self, account: &Account) {
+        self.row(RowKind::Account, account.account_id.to_string(), serde_json::to_value(account).ok());
+    }
+
+    pub fn row(&mut self, kind: RowKind, key: String, value: Option<serde_json::Value>) {
+        self.out.rows.retain(|r| !(r.kind == kind && r.key == key));
+        self.out.rows.push(Row { kind, key, value });
+    }
+}
+
+/// SplitMix64's finalizer (Steele, Lea, Flood 2014): spreads a counter over 64 bits.
+fn mix(n: u64) -> u64 {
+    let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,3 @@
+//! Where events go. Each sink reads the log behind its own cursor.
+
+pub mod mqtt;

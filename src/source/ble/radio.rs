@@ -1,0 +1,1 @@
+//! The radio itself: adapters, discovery, and adverts as BlueZ signals them.

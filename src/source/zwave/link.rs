@@ -1,0 +1,1 @@
+//! The WebSocket link to one zwave-js-server.

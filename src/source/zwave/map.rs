@@ -1,0 +1,1 @@
+//! What a message of zwave-js-server means. Pure.
