@@ -25,7 +25,7 @@ pub struct Intake {
 impl Intake {
     pub fn new(known: impl IntoIterator<Item = (Address, Known)>) -> Intake {
         let with_memory = |(address, known): (Address, Known)| {
-            let memory = Memory { counter: known.counter };
+            let memory = Memory { counter: known.counter, ..Memory::default() };
             (address, (known, memory))
         };
         Intake { known: known.into_iter().map(with_memory).collect() }
@@ -47,8 +47,8 @@ impl Intake {
             family: decoded.family,
             irregular: decoded.irregular,
             counter: decoded.counter,
-            occurred_at: None,
-            signals: if decoded.accepted { decoded.signals } else { Vec::new() },
+            occurred_at: decoded.occurred_at,
+            signals: decode::signals::signals(&decoded),
         })
     }
 }

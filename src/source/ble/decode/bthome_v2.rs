@@ -5,30 +5,30 @@
 //! [1..] objects: id, little-endian value of the id's length
 //! ```
 
-use super::{BindKey, Decoded, Memory};
-use crate::signal::{LockState, Signal};
-use crate::source::ble::{Advert, uuid16};
-use crate::time::Mono;
+use super::{Decoded, Heard, Memory, Name, Reject};
 
-pub fn decode(advert: &Advert, _key: Option<&BindKey>, _memory: &mut Memory, _at: Mono) -> Option<Decoded> {
-    let data = advert.service_data.get(&uuid16(0xFCD2))?;
-    let (&info, mut objects) = data.split_first()?;
-    let mut out =
-        Decoded { family: "bthome_v2", irregular: info & 4 != 0, encrypted: info & 1 != 0, ..Decoded::default() };
-    if info >> 5 != 2 || out.encrypted {
-        return Some(out);
+pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
+    let data = heard.service(0xFCD2)?;
+    let mut out = Decoded::new("bthome_v2");
+    let Some((&info, mut objects)) = data.split_first() else { return Some(out.refuse(Reject::Malformed)) };
+    out.irregular = info & 4 != 0;
+    out.encrypted = info & 1 != 0;
+    if info >> 5 != 2 {
+        return Some(out.refuse(Reject::UnsupportedVersion));
+    }
+    if out.encrypted {
+        return Some(out.refuse(Reject::NoKey));
     }
     while let [id, value, rest @ ..] = objects {
         match id {
-            0x00 => {}
-            0x01 if *value <= 100 => out.signals.push(Signal::Battery { percent: *value }),
-            0x1A => out.signals.push(Signal::Door { open: *value == 1 }),
-            0x1F => out.signals.push(Signal::Lock(if *value == 0 { LockState::Locked } else { LockState::Unlocked })),
-            0x2B => out.signals.push(Signal::Tamper(*value == 1)),
+            0x00 => out.say(Name::PacketId, *value),
+            0x01 => out.battery(*value),
+            0x1A => out.say(Name::DoorOpen, *value == 1),
+            0x1F => out.say(Name::LockState, if *value == 0 { "locked" } else { "unlocked" }),
+            0x2B => out.say(Name::Tamper, *value == 1),
             _ => break,
         }
         objects = rest;
     }
-    out.accepted = true;
     Some(out)
 }

@@ -1,40 +1,254 @@
 //! One decoder a device family, pure: bytes in, statements out. Adding one is a file and a line in [`FAMILIES`].
+//!
+//! ```text
+//! Heard ──► family ──► Decoded { family, reject, says: [lock_state = unlocked, battery_percent = 85, …] }
+//!                                          ├──► `portcullis decode` prints them as they are
+//!                                          └──► signals::signals(): what of it concerns the hub
+//! ```
+//!
+//! A decoder says what the bytes say, in the words of [`Name`]; what that means for a door is decided in one place,
+//! [`signals`]. It must never panic, whatever the bytes, and work is bounded by [`MAX_PAYLOAD`].
 
 mod bthome_v2;
+mod say;
+pub mod signals;
 
-use crate::signal::Signal;
+pub use say::{Name, Statement, Value};
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::signal::Address;
 use crate::source::ble::Advert;
-use crate::time::Mono;
+use crate::time::{Mono, Wall};
 
-/// A bind key as the owner got it: 16 bytes, or 12 for legacy MiBeacon.
+/// The longest payload that is looked at: an extended advertising event carries at most 1650 bytes (Core 5.4, Vol 4, Part E,
+/// 7.8.54). A longer one did not come from a radio.
+pub const MAX_PAYLOAD: usize = 1650;
+
+/// A bind key as the owner got it: 16 bytes, or 12 for legacy MiBeacon. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BindKey(pub Vec<u8>);
 
-/// What a decoder remembers of one device from advert to advert (packet ids, counters). Small and bounded.
+impl fmt::Debug for BindKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BindKey({} bytes)", self.0.len())
+    }
+}
+
+/// An advert as a decoder gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<'a> {
+    pub advert: &'a Advert,
+    pub key: Option<&'a BindKey>,
+    pub at: Mono,
+}
+
+impl<'a> Heard<'a> {
+    pub fn address(&self) -> Address {
+        self.advert.address
+    }
+
+    /// Service data of a 16-bit UUID.
+    pub fn service(&self, short: u16) -> Option<&'a [u8]> {
+        self.advert.service_data.get(&super::uuid16(short)).map(Vec::as_slice)
+    }
+
+    /// Manufacturer data of a company, without the company's id.
+    pub fn company(&self, id: u16) -> Option<&'a [u8]> {
+        self.advert.manufacturer_data.get(&id).map(Vec::as_slice)
+    }
+
+    pub fn name(&self) -> Option<&'a str> {
+        self.advert.name.as_deref()
+    }
+}
+
+/// A value read over a connection. `name` is a short UUID in lower case (`2a19`), a long one, or the word that captures and
+/// vectors use for a decrypted frame (`keyturner_states_plain`).
+#[derive(Clone, Copy, Debug)]
+pub struct Gatt<'a> {
+    pub name: &'a str,
+    pub value: &'a [u8],
+}
+
+/// What a decoder remembers of one device from advert to advert. Small and of fixed size: strangers have one too.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// The last encryption counter that was accepted.
     pub counter: Option<u32>,
+    /// The model a family recognised, for adverts that carry state but not the model (SwitchBot without its scan response).
+    pub model: Option<&'static str>,
+    /// A number of the family's own: the last toggle bit, state number or sequence, to tell a change from a repeat.
+    pub last: Option<u32>,
+}
+
+/// Why an advert is refused. A refused advert says nothing about state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reject {
+    /// Encrypted, and no bind key is configured.
+    NoKey,
+    /// The tag does not fit: another key, or bytes that were tampered with.
+    WrongKey,
+    /// A key is configured, and this came in the clear.
+    PlaintextWhileKeySet,
+    /// An authentic frame of long ago: its counter is below the last one accepted.
+    Replay,
+    /// The counter of an accepted frame with another content.
+    CounterReused,
+    /// The same authentic frame again; nothing new.
+    IdenticalRepeat,
+    /// A packet id that was just heard, or one from before it.
+    DuplicatePacketId,
+    /// Too short, or a length that points past the end.
+    Malformed,
+    UnsupportedVersion,
+    /// Sound, but nothing in it that could be understood.
+    NoDecodableObject,
+    /// The frame names another sender than the radio does.
+    AddressMismatch,
+    UnknownModel,
+    /// The family or mode carries no state in adverts (firmware update, pairing).
+    NoState,
+    /// A value outside what the format allows.
+    OutOfRange,
+}
+
+impl Reject {
+    pub const ALL: [Reject; 14] = [
+        Reject::NoKey,
+        Reject::WrongKey,
+        Reject::PlaintextWhileKeySet,
+        Reject::Replay,
+        Reject::CounterReused,
+        Reject::IdenticalRepeat,
+        Reject::DuplicatePacketId,
+        Reject::Malformed,
+        Reject::UnsupportedVersion,
+        Reject::NoDecodableObject,
+        Reject::AddressMismatch,
+        Reject::UnknownModel,
+        Reject::NoState,
+        Reject::OutOfRange,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reject::NoKey => "no_key",
+            Reject::WrongKey => "wrong_key",
+            Reject::PlaintextWhileKeySet => "plaintext_while_key_set",
+            Reject::Replay => "replay",
+            Reject::CounterReused => "counter_reused",
+            Reject::IdenticalRepeat => "identical_repeat",
+            Reject::DuplicatePacketId => "duplicate_packet_id",
+            Reject::Malformed => "malformed",
+            Reject::UnsupportedVersion => "unsupported_version",
+            Reject::NoDecodableObject => "no_decodable_object",
+            Reject::AddressMismatch => "address_mismatch",
+            Reject::UnknownModel => "unknown_model",
+            Reject::NoState => "no_state",
+            Reject::OutOfRange => "out_of_range",
+        }
+    }
 }
 
 /// What a decoder made of an advert.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
     pub family: &'static str,
-    /// The payload is sound and fresh. A refused one is still a sign of life.
-    pub accepted: bool,
+    /// Why nothing in it may be believed; `None` is accepted. A refused advert is still a sign of life.
+    pub reject: Option<Reject>,
     pub encrypted: bool,
+    /// The payload was decrypted and, where the format has a tag, authenticated.
+    pub decrypted: bool,
+    /// The sender speaks only when something happens (BTHome's trigger bit): its silence says nothing.
     pub irregular: bool,
+    /// The sender's counter, where it is authenticated and only goes up.
     pub counter: Option<u32>,
-    pub signals: Vec<Signal>,
+    /// The device's own time of what it says.
+    pub occurred_at: Option<Wall>,
+    pub says: Vec<Statement>,
+}
+
+impl Decoded {
+    pub fn new(family: &'static str) -> Decoded {
+        Decoded { family, says: Vec::with_capacity(6), ..Decoded::default() }
+    }
+
+    pub fn refused(family: &'static str, reject: Reject) -> Decoded {
+        Decoded { family, reject: Some(reject), ..Decoded::default() }
+    }
+
+    pub fn accepted(&self) -> bool {
+        self.reject.is_none()
+    }
+
+    pub fn say(&mut self, name: Name, value: impl Into<Value>) {
+        self.says.push(Statement { name, value: value.into() });
+    }
+
+    /// Something outside the vocabulary, under the name that the family's peers give it (`other` in the vectors).
+    pub fn other(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.say(Name::Other(name), value);
+    }
+
+    /// Something that happened at a part of the device: `event("button_2", "double_press")`.
+    pub fn event(&mut self, device: &'static str, event: &'static str) {
+        self.say(Name::Event(device), event);
+    }
+
+    /// Percent as most families put it in a byte; above 100 is "unknown" and not said.
+    pub fn battery(&mut self, percent: u8) {
+        if percent <= 100 {
+            self.say(Name::BatteryPercent, percent);
+        }
+    }
+
+    pub fn get(&self, name: Name) -> Option<&Value> {
+        self.says.iter().find(|s| s.name == name).map(|s| &s.value)
+    }
+
+    /// Turns it into a refusal: of what was said only the words about the frame itself remain.
+    pub fn refuse(mut self, reject: Reject) -> Decoded {
+        self.reject = Some(reject);
+        self.says.retain(|s| s.name.is_about_the_frame());
+        self
+    }
 }
 
 /// One family: `None` where the advert is not its own.
-type Decode = fn(&Advert, Option<&BindKey>, &mut Memory, Mono) -> Option<Decoded>;
+type Decode = fn(&Heard<'_>, &mut Memory) -> Option<Decoded>;
 
+/// In the order asked: whoever recognises an advert by its own UUID or company goes before whoever guesses.
 const FAMILIES: &[Decode] = &[bthome_v2::decode];
 
-/// The first family that knows the advert.
+/// One family's reader of GATT values: `None` where the value is not its own.
+type DecodeGatt = fn(&Gatt<'_>) -> Option<Decoded>;
+
+const GATT_FAMILIES: &[DecodeGatt] = &[];
+
+/// What an advert says: the first family that accepts it, or else the first that recognised it.
+///
+/// Holds for every family: a device with a key is believed only in what its key vouches for.
 pub fn decode(advert: &Advert, key: Option<&BindKey>, memory: &mut Memory, at: Mono) -> Option<Decoded> {
-    FAMILIES.iter().find_map(|family| family(advert, key, memory, at))
+    let heard = Heard { advert, key, at };
+    let mut first_refused = None;
+    for family in FAMILIES {
+        let Some(mut decoded) = family(&heard, memory) else { continue };
+        if decoded.accepted() && key.is_some() && !decoded.decrypted {
+            decoded = decoded.refuse(Reject::PlaintextWhileKeySet);
+        }
+        if decoded.accepted() {
+            return Some(decoded);
+        }
+        first_refused.get_or_insert(decoded);
+    }
+    first_refused
+}
+
+/// What a GATT value says.
+pub fn decode_gatt(gatt: &Gatt<'_>) -> Option<Decoded> {
+    GATT_FAMILIES.iter().find_map(|family| family(gatt))
 }

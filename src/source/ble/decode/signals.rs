@@ -1,0 +1,91 @@
+//! From statements to the hub's signals: the one place that says what an advert means for a door.
+
+use super::{Decoded, Name, Statement, Value};
+use crate::signal::{DenyReason, LockState, LockUser, Method, Signal};
+
+/// What of an accepted advert concerns the hub, in the order said. A refused one says nothing.
+pub fn signals(decoded: &Decoded) -> Vec<Signal> {
+    if !decoded.accepted() {
+        return Vec::new();
+    }
+    let mut out = Vec::with_capacity(decoded.says.len());
+    for statement in &decoded.says {
+        signal(decoded, statement, &mut out);
+    }
+    out
+}
+
+fn signal(decoded: &Decoded, Statement { name, value }: &Statement, out: &mut Vec<Signal>) {
+    let truth = value.truth();
+    match name {
+        Name::LockState => out.extend(lock(decoded, value)),
+        Name::DoorOpen => out.extend(truth.map(|open| Signal::Door { open })),
+        Name::BatteryPercent => out.extend(percent(value).map(|percent| Signal::Battery { percent })),
+        Name::BatteryLow => out.extend(truth.map(Signal::BatteryLow)),
+        Name::BatteryCharging => out.extend(truth.map(Signal::BatteryCharging)),
+        Name::Tamper => out.extend(truth.map(Signal::Tamper)),
+        Name::Motion => out.extend(truth.map(Signal::Motion)),
+        Name::Vibration => out.extend(truth.map(Signal::Vibration)),
+        Name::SoundDetected => out.extend(truth.map(Signal::SoundDetected)),
+        Name::Connectivity => out.extend(truth.map(Signal::Connectivity)),
+        Name::Doorbell if truth == Some(true) => out.push(Signal::Doorbell),
+        // The lock counts failed entries itself and says so as an event of its own.
+        Name::Alarm => out.extend(denied(decoded, value)),
+        Name::Doorbell | Name::Other(_) | Name::Event(_) => {}
+        name => out.extend(value.number().map(|value| Signal::Measured { name: name.as_str(), value })),
+    }
+}
+
+fn percent(value: &Value) -> Option<u8> {
+    value.number().filter(|p| (0.0..=100.0).contains(p)).map(|p| p.round() as u8)
+}
+
+/// With a method it was an operation; alone it is where the bolt stands.
+fn lock(decoded: &Decoded, value: &Value) -> Option<Signal> {
+    let state = match value.text()? {
+        "locked" => LockState::Locked,
+        "unlocked" => LockState::Unlocked,
+        "locking" => LockState::Locking,
+        "unlocking" => LockState::Unlocking,
+        "jammed" => LockState::Jammed,
+        "not_fully_locked" => LockState::NotFullyLocked,
+        // "unknown" is the family's way of saying nothing, not news that would undo what is known.
+        _ => return None,
+    };
+    let Some(method) = decoded.get(Name::LockMethod) else { return Some(Signal::Lock(state)) };
+    match state {
+        LockState::Locked | LockState::Unlocked => Some(Signal::LockOperation {
+            locked: state == LockState::Locked,
+            method: method.text().map_or(Method::Unknown, self::method),
+            user: user(decoded),
+        }),
+        state => Some(Signal::Lock(state)),
+    }
+}
+
+/// MiBeacon's methods; the other families have none.
+fn method(word: &str) -> Method {
+    match word {
+        "password" | "one_time_password" | "two_step_verification" | "biometrics" | "coercion" => Method::Keycode,
+        "key_method" | "manual" | "turntable" => Method::Manual,
+        "automatic" => Method::Automatic,
+        "nfc" => Method::Card,
+        "bluetooth" | "homekit" => Method::Bluetooth,
+        _ => Method::Unknown,
+    }
+}
+
+fn user(decoded: &Decoded) -> Option<LockUser> {
+    match decoded.get(Name::LockUserId)? {
+        Value::Int(id) => u32::try_from(*id).ok().map(LockUser),
+        _ => None,
+    }
+}
+
+fn denied(decoded: &Decoded, alarm: &Value) -> Option<Signal> {
+    let reason = match alarm.text()? {
+        text if text.starts_with("frequent_unlocking") => DenyReason::TooManyAttempts,
+        _ => return None,
+    };
+    Some(Signal::AccessDenied { reason, user: user(decoded) })
+}
