@@ -10,6 +10,9 @@ use crate::event::Dialect;
 use crate::hub::{Adopt, DeviceSettings, Place, Settings};
 use crate::signal::{Address, NAMESPACE};
 
+/// Where an installed hub keeps its state.
+pub const STATE_DIR: &str = "/var/lib/portcullis";
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -27,7 +30,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            state_dir: "/var/lib/portcullis".into(),
+            state_dir: STATE_DIR.into(),
             hub: HubSection::default(),
             adopt: AdoptSection::default(),
             ble: BleSection::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +14,9 @@ use crate::time::{Mono, Now, Wall};
 
 /// Inputs that may wait for the hub; a source that finds it full waits or drops.
 pub const INPUTS: usize = 4096;
+
+/// Between two writings of the soft state: a card is worn by commits, and a minute of learning is cheap to lose.
+const SOFT_EVERY: Duration = Duration::from_secs(60);
 
 /// The clocks and the dice of a running daemon.
 #[derive(Clone, Debug)]
@@ -78,18 +81,50 @@ impl Engine {
         (Engine { hub, clock, store, inputs, actions, waiting }, hand)
     }
 
-    /// Runs until every [`Hand`] is gone. `alive` is called on every turn: it feeds the watchdog.
-    pub async fn run(mut self, mut alive: impl FnMut()) {
+    /// Runs until `stop` comes, or every [`Hand`] is gone. `alive` is called after every turn: it feeds the watchdog.
+    /// Returns with all that was handed over judged, the soft state written, and everything on disk.
+    pub async fn run(mut self, stop: impl Future<Output = ()>, mut alive: impl FnMut()) {
+        tokio::pin!(stop);
+        let mut soft = tokio::time::interval_at(tokio::time::Instant::now() + SOFT_EVERY, SOFT_EVERY);
         loop {
             let pause = self.hub.wake_at().map(|at| at.since(self.clock.mono()));
-            let input = tokio::select! {
-                input = self.inputs.recv() => match input { Some(input) => input, None => break },
-                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => Input::Wake,
-            };
+            tokio::select! {
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.turn(input),
+                    None => break,
+                },
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => self.turn(Input::Wake),
+                _ = soft.tick() => self.keep_soft(),
+                () = &mut stop => break,
+            }
             alive();
-            let mut out = Output::default();
-            self.hub.step(self.clock.now(), input, &mut out);
-            self.record(out);
+        }
+        self.inputs.close();
+        while let Ok(input) = self.inputs.try_recv() {
+            self.turn(input);
+        }
+        self.keep_soft();
+        self.on_disk().await;
+    }
+
+    fn turn(&mut self, input: Input) {
+        let mut out = Output::default();
+        self.hub.step(self.clock.now(), input, &mut out);
+        self.record(out);
+    }
+
+    fn keep_soft(&mut self) {
+        self.record(Output { rows: self.hub.soft_rows(), ..Output::default() });
+    }
+
+    /// Comes back once everything handed to the store is on disk.
+    async fn on_disk(&self) {
+        let (done, wait) = oneshot::channel();
+        let then = Box::new(move || {
+            let _ = done.send(());
+        });
+        if self.store.append(Batch { events: Vec::new(), rows: Vec::new(), then: Some(then) }).is_ok() {
+            let _ = wait.await;
         }
     }
 

@@ -35,6 +35,9 @@ struct Cli {
     /// Print JSON for machines instead of text for people
     #[arg(long, global = true)]
     json: bool,
+    /// What to log: `info`, `debug`, `info,portcullis::source=debug` … [default: $RUST_LOG, or info]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,6 +68,8 @@ enum Verb {
 pub struct Context {
     pub config_path: PathBuf,
     pub json: bool,
+    /// `--log`; a verb that runs for long hands it to [`crate::service::logs::start`].
+    pub log: Option<String>,
 }
 
 impl Context {
@@ -101,7 +106,7 @@ impl<E: std::error::Error> From<E> for Failure {
 
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let context = Context { config_path: cli.config, json: cli.json };
+    let context = Context { config_path: cli.config, json: cli.json, log: cli.log };
     let done = match cli.verb {
         Verb::Run(args) => run::run(args, &context),
         Verb::Demo(args) => demo::run(args, &context),

@@ -1,0 +1,142 @@
+//! Starts, supervises and stops the parts.
+//!
+//! ```text
+//! start:  lock the state directory → identity → store → hub → engine → sinks → sources → control socket → READY
+//! reload: read the configuration → tell the hub → restart the parts whose section changed
+//! stop:   STOPPING → sources → engine (what was handed over is judged and on disk) → sinks (drained briefly)
+//! ```
+//!
+//! Promises: a part that panics or ends is named and started again; a stop takes less than [`STOP_WITHIN`]; a configuration
+//! that is wrong at a reload changes nothing.
+
+mod lock;
+pub mod logs;
+mod notify;
+mod parts;
+mod supervise;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+pub use lock::{LockError, StateLock};
+
+use crate::config::Config;
+use crate::engine::{Clock, Engine};
+use crate::health::Health;
+use crate::hub::{Hub, Input};
+use crate::identity::{Identity, IdentityError};
+use crate::store::{Store, StoreError};
+use parts::Parts;
+
+/// From SIGTERM to the end of the process. The shares of the parts add up to less: see [`parts`].
+pub const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// For the engine's share of a stop: judge what was handed over, and have it on disk.
+const ENGINE_GRACE: Duration = Duration::from_millis(1500);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    #[error("the hub's loop broke down ({0}); what was on disk is safe, and a restart goes on from there")]
+    Engine(String),
+}
+
+/// Runs the hub until SIGTERM or SIGINT. `path` is where a reload reads the configuration again.
+pub fn run(path: PathBuf, config: Config) -> Result<(), ServiceError> {
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |source| ServiceError::Io { what, source }
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io("starting the runtime"))?;
+    let done = runtime.block_on(serve(&path, config));
+    // A thread that hangs in a driver must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    done
+}
+
+async fn serve(path: &Path, config: Config) -> Result<(), ServiceError> {
+    let signals = |source| ServiceError::Io { what: "listening to signals".into(), source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
+
+    let dir = config.state_dir.clone();
+    let _lock = StateLock::take(&dir)?;
+    let identity = Identity::load_or_make(&dir, config.hub.workspace_id)?;
+    let health = Arc::new(Health::default());
+    let (store, restored) = Store::open(&dir, config.events.dialect)?;
+    let clock = Clock::start();
+    let settings = config.settings(Some(identity.workspace_id));
+    let hub = Hub::restore(settings, restored.rows, restored.last_created, clock.now());
+    let (actions, asked) = mpsc::unbounded_channel();
+    let (engine, hand) = Engine::new(hub, clock.clone(), store.clone(), actions);
+
+    let heart = notify::Heart::default();
+    let beat = heart.clone();
+    let (stop_engine, engine_stops) = oneshot::channel::<()>();
+    let mut engine = tokio::spawn(engine.run(
+        async {
+            let _ = engine_stops.await;
+        },
+        move || beat.beat(),
+    ));
+    let mut parts = Parts::start(config, identity.clone(), store, hand.clone(), asked, health.clone(), clock).await;
+    let watchdog = tokio::spawn(notify::watchdog(heart, hand.inputs()));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        hub = parts.config().hub.name,
+        workspace_id = %identity.workspace_id,
+        state_dir = %dir.display(),
+        "service.started"
+    );
+    notify::ready();
+
+    let broken = loop {
+        tokio::select! {
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            _ = hangup.recv() => reload(path, &mut parts, &identity, &hand.inputs()).await,
+            ended = &mut engine => break Some(supervise::why(ended.map(|()| "it ended".to_owned()))),
+        }
+    };
+    notify::stopping();
+    tracing::info!("service.stopping");
+    parts.stop_sources().await;
+    let _ = stop_engine.send(());
+    if broken.is_none() && tokio::time::timeout(ENGINE_GRACE, &mut engine).await.is_err() {
+        tracing::error!(
+            waited_ms = ENGINE_GRACE.as_millis() as u64,
+            "service.engine_slow: the last seconds may not be on disk"
+        );
+    }
+    parts.stop_sinks().await;
+    watchdog.abort();
+    tracing::info!("service.stopped");
+    broken.map_or(Ok(()), |why| Err(ServiceError::Engine(why)))
+}
+
+/// Reads the configuration again. A wrong one changes nothing.
+async fn reload(path: &Path, parts: &mut Parts, identity: &Identity, inputs: &mpsc::Sender<Input>) {
+    notify::reloading();
+    match Config::load(path) {
+        Err(problems) => tracing::error!(%problems, "service.reload_refused: the configuration in use stays"),
+        Ok(config) => {
+            let settings = config.settings(Some(identity.workspace_id));
+            let _ = inputs.send(Input::Configure(Box::new(settings))).await;
+            let restarted = parts.reconfigure(config).await;
+            tracing::info!(?restarted, "service.reloaded");
+        }
+    }
+    notify::ready();
+}
