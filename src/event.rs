@@ -2,6 +2,7 @@
 //!
 //! An [`Event`] is made once by the hub. [`Event::render`] freezes it into the bytes that every sink sends.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -127,7 +128,7 @@ pub enum Dialect {
 }
 
 /// One event, before it is frozen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     pub event_id: Uuid,
     pub event_type: EventType,
@@ -141,7 +142,7 @@ pub struct Event {
 }
 
 /// What some events carry beside the common properties. Absent ones are not sent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,9 +154,9 @@ pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action_attempt_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub action_type: Option<&'static str>,
+    pub action_type: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<&'static str>,
+    pub status: Option<Cow<'static, str>>,
     /// 0.0 to 1.0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub battery_level: Option<f64>,
@@ -170,14 +171,14 @@ pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<ErrorCode>,
     /// Rendered in the dialect's words.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_properties: Option<Vec<ChangedProperty>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub change_reason: Option<&'static str>,
+    pub change_reason: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_level_decibels: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -281,6 +282,7 @@ impl Event {
             details: &'a Details,
         }
         let mut details = self.details.clone();
+        let method = details.method.take().map(|m| dialect.method(m));
         if dialect == Dialect::Classic {
             if self.event_type == EventType::DeviceBatteryStatusChanged {
                 details.battery_level = None;
@@ -297,7 +299,7 @@ impl Event {
             occurred_at: self.occurred_at.to_string(),
             connected_account_id: self.connected_account_id,
             device_id: self.device_id,
-            method: details.method.map(|m| dialect.method(m)),
+            method,
             details: &details,
         };
         serde_json::to_string(&frozen).expect("an event is always JSON")

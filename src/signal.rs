@@ -321,6 +321,8 @@ pub struct Description {
     pub can_lock: Option<bool>,
     /// Number of user-code slots.
     pub code_slots: Option<u16>,
+    /// What tells this device from another that is given the same number later (manufacturer, product type and product ids).
+    pub fingerprint: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

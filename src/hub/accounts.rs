@@ -58,14 +58,13 @@ impl Accounts {
         }
     }
 
-    /// A device of this account was met: the account exists and is connected. True where that was news.
-    pub fn meet(&mut self, key: &DeviceKey, teller: &mut Teller<'_>) -> bool {
+    /// A device of this account was met: the account exists and is connected.
+    pub fn meet(&mut self, key: &DeviceKey, teller: &mut Teller<'_>) {
         let home = home(key);
         if self.by_home.get(&home).is_some_and(|a| a.connected) {
-            return false;
+            return;
         }
         self.connect(home, None, teller);
-        true
     }
 
     pub fn link(&mut self, link: &Link, news: &LinkNews, teller: &mut Teller<'_>) {

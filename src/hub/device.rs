@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::accounts::Accounts;
 use super::tell::Teller;
 use super::{Battery, DeviceSettings, Lock};
 use crate::event::{ErrorCode, EventType};
@@ -54,10 +53,6 @@ impl Device {
             door_open: None,
             counter: None,
         }
-    }
-
-    pub(super) fn account_told(&self, accounts: &mut Accounts, teller: &mut Teller<'_>) -> bool {
-        accounts.meet(&self.key, teller)
     }
 
     pub(super) fn connected(&mut self, teller: &mut Teller<'_>) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Device;
 use super::tell::Teller;
 use crate::event::EventType;
-use crate::signal::{LockState, LockUser, Method};
+use crate::signal::{DenyReason, LockState, LockUser, Method};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
@@ -42,4 +42,15 @@ pub fn operation(
     let event_type = if locked { EventType::LockLocked } else { EventType::LockUnlocked };
     teller.tell(device, event_type, |d| d.method = Some(method));
     true
+}
+
+/// An entry was refused.
+pub fn denied(device: &Device, _reason: DenyReason, _user: Option<LockUser>, teller: &mut Teller<'_>) -> bool {
+    teller.tell(device, EventType::LockAccessDenied, |_| {});
+    true
+}
+
+/// A judgement that was put off with `teller.wake(device, Concern::Lock, at)` is due.
+pub fn due(_device: &mut Device, _teller: &mut Teller<'_>) -> bool {
+    false
 }

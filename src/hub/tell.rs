@@ -1,23 +1,36 @@
-//! How a step says what it came to: one place that makes event ids and dates events.
+//! How a step says what it came to: one place that dates events, makes their ids, writes rows and sets timers.
 
 use uuid::{Builder, Uuid};
 
-use super::{Account, Device, Output, Row, RowKind, Settings};
+use super::clock::Clock;
+use super::timers::{Concern, Timer, Timers};
+use super::{Account, Action, Device, Output, Row, RowKind, Settings};
 use crate::event::{Details, Event, EventType};
-use crate::time::{Now, Wall};
+use crate::time::{Mono, Now, Wall};
+
+/// What every judgement needs beside the thing it judges.
+#[derive(Debug)]
+pub struct World {
+    pub settings: Settings,
+    pub clock: Clock,
+    pub timers: Timers,
+}
 
 pub struct Teller<'a> {
+    /// Its `wall` is the date that the hub believes.
     pub now: Now,
     pub settings: &'a Settings,
     /// The device's or bridge's own time of what is being judged.
     pub occurred_at: Option<Wall>,
-    last_created: Wall,
+    clock: &'a mut Clock,
+    timers: &'a mut Timers,
     out: &'a mut Output,
 }
 
 impl<'a> Teller<'a> {
-    pub fn new(settings: &'a Settings, last_created: Wall, now: Now, out: &'a mut Output) -> Teller<'a> {
-        Teller { now, settings, occurred_at: None, last_created, out }
+    pub fn new(world: &'a mut World, now: Now, out: &'a mut Output) -> Teller<'a> {
+        let World { settings, clock, timers } = world;
+        Teller { now, settings, occurred_at: None, clock, timers, out }
     }
 
     /// Tells an event of a device. `fill` adds what this type carries.
@@ -31,8 +44,7 @@ impl<'a> Teller<'a> {
     }
 
     fn push(&mut self, account: Uuid, device: Option<Uuid>, event_type: EventType, fill: impl FnOnce(&mut Details)) {
-        let last = self.out.events.last().map_or(self.last_created, |e| e.created_at);
-        let created_at = self.now.wall.max(last);
+        let created_at = self.clock.created_at(self.now.wall);
         let mut details = Details::default();
         fill(&mut details);
         let event = Event {
@@ -56,6 +68,25 @@ impl<'a> Teller<'a> {
         random[..8].copy_from_slice(&mix(low.wrapping_add(n)).to_be_bytes());
         random[8..].copy_from_slice(&mix(high ^ n).to_be_bytes()[..2]);
         Builder::from_unix_timestamp_millis(created_at.0.max(0) as u64, &random).into_uuid()
+    }
+
+    /// Asks something of a source, once what was told is on disk.
+    pub fn act(&mut self, action: Action) {
+        self.out.actions.push(action);
+    }
+
+    /// Comes back to this concern of the device at `at`; the concern's `due` is called then. One deadline a concern.
+    pub fn wake(&mut self, device: &Device, concern: Concern, at: Mono) {
+        self.timers.set(Timer::Device(device.key, concern), at);
+    }
+
+    pub fn cancel(&mut self, device: &Device, concern: Concern) {
+        self.timers.cancel(Timer::Device(device.key, concern));
+    }
+
+    /// Whether a concern of the device is put off.
+    pub fn waits(&self, device: &Device, concern: Concern) -> bool {
+        self.timers.deadline(Timer::Device(device.key, concern)).is_some()
     }
 
     /// Writes the device's state with what was told.
