@@ -22,19 +22,35 @@ const SOFT_EVERY: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Clock {
     start: Instant,
+    /// Virtual seconds to a second: 1, but in a demo.
+    speed: f64,
+    /// The wall clock at `start`, where the time that passes is not the world's.
+    virtual_start: Option<Wall>,
 }
 
 impl Clock {
     pub fn start() -> Clock {
-        Clock { start: Instant::now() }
+        Clock { start: Instant::now(), speed: 1.0, virtual_start: None }
+    }
+
+    /// A clock for simulations: from now on, time passes `speed` times as fast.
+    pub fn at_speed(speed: f64) -> Clock {
+        Clock { start: Instant::now(), speed, virtual_start: Some(Wall::from(Utc::now())) }
     }
 
     pub fn mono(&self) -> Mono {
-        Mono(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Mono((self.start.elapsed().as_secs_f64() * self.speed * 1000.0) as u64)
     }
 
     pub fn now(&self) -> Now {
-        Now { mono: self.mono(), wall: Wall::from(Utc::now()), synchronized: true, entropy: Uuid::new_v4().as_u128() }
+        let mono = self.mono();
+        let wall = self.virtual_start.map_or_else(|| Wall::from(Utc::now()), |start| Wall(start.0 + mono.0 as i64));
+        Now { mono, wall, synchronized: true, entropy: Uuid::new_v4().as_u128() }
+    }
+
+    /// How long the world has to wait until it is `at` on this clock.
+    pub fn until(&self, at: Mono) -> Duration {
+        at.since(self.mono()).div_f64(self.speed)
     }
 }
 
@@ -87,7 +103,7 @@ impl Engine {
         tokio::pin!(stop);
         let mut soft = tokio::time::interval_at(tokio::time::Instant::now() + SOFT_EVERY, SOFT_EVERY);
         loop {
-            let pause = self.hub.wake_at().map(|at| at.since(self.clock.mono()));
+            let pause = self.hub.wake_at().map(|at| self.clock.until(at));
             tokio::select! {
                 input = self.inputs.recv() => match input {
                     Some(input) => self.turn(input),

@@ -21,11 +21,12 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 pub use lock::{LockError, StateLock};
 
 use crate::config::Config;
-use crate::engine::{Clock, Engine};
+use crate::engine::{Clock, Engine, Hand};
 use crate::health::Health;
 use crate::hub::{Hub, Input};
 use crate::identity::{Identity, IdentityError};
@@ -71,72 +72,95 @@ async fn serve(path: &Path, config: Config) -> Result<(), ServiceError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
 
-    let dir = config.state_dir.clone();
-    let _lock = StateLock::take(&dir)?;
-    let identity = Identity::load_or_make(&dir, config.hub.workspace_id)?;
-    let health = Arc::new(Health::default());
-    let (store, restored) = Store::open(&dir, config.events.dialect)?;
-    let clock = Clock::start();
-    let settings = config.settings(Some(identity.workspace_id));
-    let hub = Hub::restore(settings, restored.rows, restored.last_created, clock.now());
-    let (actions, asked) = mpsc::unbounded_channel();
-    let (engine, hand) = Engine::new(hub, clock.clone(), store.clone(), actions);
-
-    let heart = notify::Heart::default();
-    let beat = heart.clone();
-    let (stop_engine, engine_stops) = oneshot::channel::<()>();
-    let mut engine = tokio::spawn(engine.run(
-        async {
-            let _ = engine_stops.await;
-        },
-        move || beat.beat(),
-    ));
-    let mut parts = Parts::start(config, identity.clone(), store, hand.clone(), asked, health.clone(), clock).await;
-    let watchdog = tokio::spawn(notify::watchdog(heart, hand.inputs()));
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        hub = parts.config().hub.name,
-        workspace_id = %identity.workspace_id,
-        state_dir = %dir.display(),
-        "service.started"
-    );
+    let mut running = Running::start(config, Clock::start()).await?;
     notify::ready();
-
     let broken = loop {
         tokio::select! {
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
-            _ = hangup.recv() => reload(path, &mut parts, &identity, &hand.inputs()).await,
-            ended = &mut engine => break Some(supervise::why(ended.map(|()| "it ended".to_owned()))),
+            _ = hangup.recv() => running.reload(path).await,
+            ended = &mut running.engine => break Some(supervise::why(ended.map(|()| "it ended".to_owned()))),
         }
     };
     notify::stopping();
-    tracing::info!("service.stopping");
-    parts.stop_sources().await;
-    let _ = stop_engine.send(());
-    if broken.is_none() && tokio::time::timeout(ENGINE_GRACE, &mut engine).await.is_err() {
-        tracing::error!(
-            waited_ms = ENGINE_GRACE.as_millis() as u64,
-            "service.engine_slow: the last seconds may not be on disk"
-        );
-    }
-    parts.stop_sinks().await;
-    watchdog.abort();
-    tracing::info!("service.stopped");
+    running.stop(broken.is_none()).await;
     broken.map_or(Ok(()), |why| Err(ServiceError::Engine(why)))
 }
 
-/// Reads the configuration again. A wrong one changes nothing.
-async fn reload(path: &Path, parts: &mut Parts, identity: &Identity, inputs: &mpsc::Sender<Input>) {
-    notify::reloading();
-    match Config::load(path) {
-        Err(problems) => tracing::error!(%problems, "service.reload_refused: the configuration in use stays"),
-        Ok(config) => {
-            let settings = config.settings(Some(identity.workspace_id));
-            let _ = inputs.send(Input::Configure(Box::new(settings))).await;
-            let restarted = parts.reconfigure(config).await;
-            tracing::info!(?restarted, "service.reloaded");
-        }
+/// A hub at work.
+pub struct Running {
+    pub hand: Hand,
+    pub store: Store,
+    identity: Identity,
+    parts: Parts,
+    engine: JoinHandle<()>,
+    stop_engine: oneshot::Sender<()>,
+    watchdog: JoinHandle<()>,
+    _lock: StateLock,
+}
+
+impl Running {
+    /// Starts everything that the configuration asks for, in the time that `clock` tells.
+    pub async fn start(config: Config, clock: Clock) -> Result<Running, ServiceError> {
+        let dir = config.state_dir.clone();
+        let lock = StateLock::take(&dir)?;
+        let identity = Identity::load_or_make(&dir, config.hub.workspace_id)?;
+        let health = Arc::new(Health::default());
+        let (store, restored) = Store::open(&dir, config.events.dialect)?;
+        let settings = config.settings(Some(identity.workspace_id));
+        let hub = Hub::restore(settings, restored.rows, restored.last_created, clock.now());
+        let (actions, asked) = mpsc::unbounded_channel();
+        let (engine, hand) = Engine::new(hub, clock.clone(), store.clone(), actions);
+
+        let heart = notify::Heart::default();
+        let beat = heart.clone();
+        let (stop_engine, engine_stops) = oneshot::channel::<()>();
+        let engine = tokio::spawn(engine.run(
+            async {
+                let _ = engine_stops.await;
+            },
+            move || beat.beat(),
+        ));
+        let parts = Parts::start(config, identity.clone(), store.clone(), hand.clone(), asked, health, clock).await;
+        let watchdog = tokio::spawn(notify::watchdog(heart, hand.inputs()));
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            hub = parts.config().hub.name,
+            workspace_id = %identity.workspace_id,
+            state_dir = %dir.display(),
+            "service.started"
+        );
+        Ok(Running { hand, store, identity, parts, engine, stop_engine, watchdog, _lock: lock })
     }
-    notify::ready();
+
+    /// Reads the configuration again. A wrong one changes nothing.
+    async fn reload(&mut self, path: &Path) {
+        notify::reloading();
+        match Config::load(path) {
+            Err(problems) => tracing::error!(%problems, "service.reload_refused: the configuration in use stays"),
+            Ok(config) => {
+                let settings = config.settings(Some(self.identity.workspace_id));
+                let _ = self.hand.inputs().send(Input::Configure(Box::new(settings))).await;
+                let restarted = self.parts.reconfigure(config).await;
+                tracing::info!(?restarted, "service.reloaded");
+            }
+        }
+        notify::ready();
+    }
+
+    /// Ends it in order. `engine_lives` is false where the engine has ended already.
+    pub async fn stop(mut self, engine_lives: bool) {
+        tracing::info!("service.stopping");
+        self.parts.stop_sources().await;
+        let _ = self.stop_engine.send(());
+        if engine_lives && tokio::time::timeout(ENGINE_GRACE, &mut self.engine).await.is_err() {
+            tracing::error!(
+                waited_ms = ENGINE_GRACE.as_millis() as u64,
+                "service.engine_slow: the last seconds may not be on disk"
+            );
+        }
+        self.parts.stop_sinks().await;
+        self.watchdog.abort();
+        tracing::info!("service.stopped");
+    }
 }
