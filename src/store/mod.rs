@@ -73,6 +73,7 @@ pub struct Restored {
 enum Job {
     Append(Batch),
     Cursor(String, u64),
+    SetAside { sink: String, seq: u64, reason: String },
 }
 
 /// A handle; clones share the writer thread, which ends with the last of them.
@@ -92,6 +93,8 @@ const SCHEMA: &str = "
         account_id BLOB NOT NULL, device_id BLOB, created_at INTEGER NOT NULL, body TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS state (kind TEXT NOT NULL, key TEXT NOT NULL, rev INTEGER NOT NULL, value TEXT,
         PRIMARY KEY (kind, key)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS undeliverable (sink TEXT NOT NULL, seq INTEGER NOT NULL, reason TEXT NOT NULL,
+        PRIMARY KEY (sink, seq)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS cursor (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
@@ -169,6 +172,11 @@ impl Store {
     pub fn move_cursor(&self, sink: &str, seq: u64) -> Result<(), StoreError> {
         self.jobs.send(Job::Cursor(sink.to_owned(), seq)).map_err(|_| StoreError::Stopped)
     }
+
+    /// Notes that a sink will not take an event, for somebody to look at.
+    pub fn set_aside(&self, sink: &str, seq: u64, reason: String) -> Result<(), StoreError> {
+        self.jobs.send(Job::SetAside { sink: sink.to_owned(), seq, reason }).map_err(|_| StoreError::Stopped)
+    }
 }
 
 fn log_id(c: &Connection) -> Result<Uuid, StoreError> {
@@ -232,6 +240,10 @@ fn write(c: &mut Connection, jobs: &[Job], head: &mut Head, dialect: Dialect) ->
                         row.value.as_ref().map(|v| v.to_string())
                     ])?;
                 }
+            }
+            Job::SetAside { sink, seq, reason } => {
+                t.prepare_cached("INSERT OR REPLACE INTO undeliverable VALUES (?1, ?2, ?3)")?
+                    .execute(params![sink, seq, reason])?;
             }
             Job::Cursor(sink, seq) => {
                 t.prepare_cached("INSERT OR REPLACE INTO cursor VALUES (?1, ?2)")?.execute(params![sink, seq])?;

@@ -1,0 +1,59 @@
+//! Reads ahead, off the async threads, so that the broker never waits for the disk.
+
+use std::collections::VecDeque;
+use std::future::pending;
+
+use tokio::task::JoinHandle;
+
+use crate::store::StoreError;
+
+type Page<T> = Result<Vec<T>, StoreError>;
+
+/// A numbered sequence that is read page by page.
+pub struct Feed<T> {
+    ahead: VecDeque<T>,
+    reading: Option<JoinHandle<Page<T>>>,
+    /// The number of the last one read.
+    read: u64,
+    number: fn(&T) -> u64,
+    /// A new page is read when fewer are left.
+    low: usize,
+}
+
+impl<T: Send + 'static> Feed<T> {
+    pub fn new(after: u64, low: usize, number: fn(&T) -> u64) -> Feed<T> {
+        Feed { ahead: VecDeque::new(), reading: None, read: after, number, low }
+    }
+
+    /// Starts to read on, where there is more up to `head` and little is left.
+    pub fn read_on(&mut self, head: u64, page: impl FnOnce(u64) -> Page<T> + Send + 'static) {
+        if self.reading.is_none() && self.ahead.len() < self.low && self.read < head {
+            let after = self.read;
+            self.reading = Some(tokio::task::spawn_blocking(move || page(after)));
+        }
+    }
+
+    /// Ready when a page has come in; never, where none is being read. Safe to cancel.
+    pub async fn page(&mut self) -> Result<(), StoreError> {
+        let Some(reading) = &mut self.reading else { return pending().await };
+        let page = reading.await;
+        self.reading = None;
+        let page = page.map_err(|_| StoreError::Stopped)??;
+        if let Some(last) = page.last() {
+            self.read = (self.number)(last);
+        }
+        self.ahead.extend(page);
+        Ok(())
+    }
+
+    pub fn next(&mut self) -> Option<T> {
+        self.ahead.pop_front()
+    }
+
+    /// Starts anew after `read`; a page that is still being read is dropped.
+    pub fn rewind(&mut self, read: u64) {
+        self.ahead.clear();
+        self.reading = None;
+        self.read = read;
+    }
+}

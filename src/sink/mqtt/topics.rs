@@ -1,0 +1,221 @@
+//! What goes where: topics and payloads. Levels only of `[A-Za-z0-9_-]`: they must survive every broker's mapping.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::store::Stored;
+
+/// One publish, QoS 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retain: bool,
+    /// User properties; MQTT 5 only.
+    pub properties: Vec<(String, String)>,
+}
+
+impl Message {
+    pub fn retained(topic: String, payload: Vec<u8>) -> Message {
+        Message { topic, payload, retain: true, properties: Vec::new() }
+    }
+
+    /// Its size on the wire with MQTT 5; with 3.1.1, which has no properties, a little more than that.
+    pub fn packet_size(&self) -> usize {
+        // Each user property: its identifier, and a length before each of the two strings.
+        let properties: usize = self.properties.iter().map(|(k, v)| 1 + 2 + k.len() + 2 + v.len()).sum();
+        let (topic_length, packet_id) = (2, 2);
+        let rest = topic_length + self.topic.len() + packet_id + varint(properties) + properties + self.payload.len();
+        1 + varint(rest) + rest
+    }
+}
+
+/// Bytes of MQTT's variable byte integer.
+fn varint(n: usize) -> usize {
+    match n {
+        0..128 => 1,
+        128..16_384 => 2,
+        16_384..2_097_152 => 3,
+        _ => 4,
+    }
+}
+
+pub fn is_level(level: &str) -> bool {
+    !level.is_empty() && level.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// The topics of one hub.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topics {
+    root: String,
+}
+
+impl Topics {
+    pub fn new(prefix: &str, hub: &str) -> Topics {
+        Topics { root: format!("{prefix}/{hub}") }
+    }
+
+    /// `online` or `offline`, retained; the last will.
+    pub fn status(&self) -> String {
+        format!("{}/status", self.root)
+    }
+
+    pub fn health(&self) -> String {
+        format!("{}/health", self.root)
+    }
+
+    pub fn device(&self, device_id: &str) -> String {
+        format!("{}/device/{device_id}", self.root)
+    }
+
+    /// `…/event/{device_id or account_id}/{type with / for .}`
+    pub fn event(&self, event: &Stored) -> String {
+        let id = event.device_id.unwrap_or(event.account_id);
+        format!("{}/event/{id}/{}", self.root, event.event_type.as_str().replace('.', "/"))
+    }
+
+    /// An event as it is published: the frozen bytes, with its place in the log added at their end.
+    pub fn event_message(&self, event: &Stored, log_id: Uuid, code_digits: bool) -> Message {
+        let body = if code_digits { event.body.clone() } else { mask(&event.body) };
+        let open = body.strip_suffix('}').unwrap_or(&body);
+        let payload = format!("{open},\"seq\":{},\"log_id\":\"{log_id}\"}}", event.seq);
+        let properties = vec![
+            ("event_id".to_owned(), event.event_id.to_string()),
+            ("event_type".to_owned(), event.event_type.as_str().to_owned()),
+            ("seq".to_owned(), event.seq.to_string()),
+        ];
+        Message { topic: self.event(event), payload: payload.into_bytes(), retain: false, properties }
+    }
+
+    /// A device as it is now, or the removal of one that is no more.
+    pub fn device_message(&self, device_id: &str, row: Option<&Value>) -> Message {
+        let payload = row.map_or_else(Vec::new, |row| device(row).to_string().into_bytes());
+        Message::retained(self.device(device_id), payload)
+    }
+}
+
+/// What the digits of a code become where they may not go: no code looks like it.
+pub const MASK: &str = "****";
+
+/// The body with the digits of a code masked; untouched where it has none.
+fn mask(body: &str) -> String {
+    if !body.contains("\"code\":") {
+        return body.to_owned();
+    }
+    match serde_json::from_str::<Map<String, Value>>(body) {
+        Ok(mut object) => {
+            if let Some(code) = object.get_mut("code") {
+                *code = MASK.into();
+            }
+            Value::Object(object).to_string()
+        }
+        // Never in the clear, whatever it is.
+        Err(_) => "{}".to_owned(),
+    }
+}
+
+/// What of a device's row the world is shown. The rest is the judgement's own book-keeping.
+const SHOWN: &[&str] = &[
+    "device_id",
+    "managed",
+    "name",
+    "description",
+    "created_at",
+    "connected",
+    "error_code",
+    "since",
+    "battery",
+    "lock",
+    "tampered",
+    "door_open",
+];
+
+fn device(row: &Value) -> Value {
+    let mut shown = Map::new();
+    for key in SHOWN {
+        if let Some(value) = row.get(key).filter(|v| !v.is_null()) {
+            shown.insert((*key).to_owned(), value.clone());
+        }
+    }
+    if let Some(account) = row.get("account_id") {
+        shown.insert("connected_account_id".to_owned(), account.clone());
+    }
+    Value::Object(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventType;
+    use crate::time::Wall;
+
+    fn stored(body: &str) -> Stored {
+        Stored {
+            seq: 7,
+            event_id: Uuid::from_u128(1),
+            event_type: EventType::AccessCodeUnmanagedCreated,
+            account_id: Uuid::from_u128(2),
+            device_id: Some(Uuid::from_u128(3)),
+            created_at: Wall(0),
+            body: body.to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_event_is_the_frozen_bytes_with_its_place_in_the_log() {
+        let topics = Topics::new("portcullis", "hub-1");
+        let message = topics.event_message(&stored(r#"{"a":1}"#), Uuid::nil(), true);
+        assert_eq!(
+            String::from_utf8(message.payload).unwrap(),
+            r#"{"a":1,"seq":7,"log_id":"00000000-0000-0000-0000-000000000000"}"#
+        );
+        assert_eq!(
+            message.topic,
+            "portcullis/hub-1/event/00000000-0000-0000-0000-000000000003/access_code/unmanaged/created"
+        );
+        assert!(!message.retain);
+    }
+
+    #[test]
+    fn every_event_type_makes_topic_levels_that_any_broker_keeps() {
+        for event_type in EventType::ALL {
+            let topic = Topics::new("portcullis", "hub-1").event(&Stored { event_type: *event_type, ..stored("{}") });
+            assert!(topic.split('/').all(is_level), "{topic}");
+        }
+    }
+
+    #[test]
+    fn masked_digits_are_in_no_part_of_the_message() {
+        let topics = Topics::new("portcullis", "hub-1");
+        let message = topics.event_message(&stored(r#"{"code":"4711","method":"keycode"}"#), Uuid::nil(), false);
+        let text = String::from_utf8(message.payload).unwrap();
+        assert!(!text.contains("4711"), "{text}");
+        assert!(text.contains(r#""code":"****""#) && text.contains("keycode"), "{text}");
+    }
+
+    #[test]
+    fn a_devices_book_keeping_is_nobodys_business() {
+        let row =
+            serde_json::json!({"device_id": "x", "account_id": "y", "counter": 4, "connected": true, "name": null});
+        let message = Topics::new("p", "h").device_message("x", Some(&row));
+        let shown: Value = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!(shown, serde_json::json!({"device_id": "x", "connected_account_id": "y", "connected": true}));
+    }
+
+    #[test]
+    fn the_size_is_what_the_packet_takes_on_the_wire() {
+        use rumqttc::v5::mqttbytes::QoS;
+        use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
+        for length in [0, 100, 128, 16_384, 3_000_000] {
+            let body = format!("{{\"a\":\"{}\"}}", "x".repeat(length));
+            let message = Topics::new("p", "h").event_message(&stored(&body), Uuid::nil(), true);
+            let properties =
+                PublishProperties { user_properties: message.properties.clone(), ..PublishProperties::default() };
+            let mut packet = Publish::new(&message.topic, QoS::AtLeastOnce, message.payload.clone(), Some(properties));
+            packet.pkid = 1;
+            let mut bytes = bytes::BytesMut::new();
+            packet.write(&mut bytes).unwrap();
+            assert_eq!(bytes.len(), message.packet_size(), "{length}");
+        }
+    }
+}
