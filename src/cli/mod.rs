@@ -75,7 +75,7 @@ pub struct Context {
 impl Context {
     /// The checked configuration; a missing or wrong one is [`Failure::usage`].
     pub fn config(&self) -> Result<Config, Failure> {
-        Config::load(&self.config_path).map_err(Failure::usage)
+        Config::load(&self.config_path).map_err(|e| Failure::usage(e.to_string()))
     }
 }
 
@@ -95,6 +95,11 @@ impl Failure {
     /// It was asked for in a wrong way, or the configuration is wrong (exit code 2).
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), code: 2 }
+    }
+
+    /// What there is to say was said on standard output; only the exit code is left.
+    pub fn told(code: u8) -> Failure {
+        Failure { message: String::new(), code }
     }
 }
 
@@ -122,7 +127,9 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("portcullis: {}", failure.message);
+            if !failure.message.is_empty() {
+                eprintln!("portcullis: {}", failure.message);
+            }
             ExitCode::from(failure.code)
         }
     }
