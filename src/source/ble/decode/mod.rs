@@ -9,13 +9,16 @@
 //! A decoder says what the bytes say, in the words of [`Name`]; what that means for a door is decided in one place,
 //! [`signals`]. It must never panic, whatever the bytes, and work is bounded by [`MAX_PAYLOAD`].
 
+mod bthome_objects;
+mod bthome_v1;
 mod bthome_v2;
+mod ccm;
+pub mod fresh;
 mod say;
 pub mod signals;
 
+pub use ccm::{BadKey, BindKey};
 pub use say::{Name, Statement, Value};
-
-use std::fmt;
 
 use serde::Serialize;
 
@@ -26,16 +29,6 @@ use crate::time::{Mono, Wall};
 /// The longest payload that is looked at: an extended advertising event carries at most 1650 bytes (Core 5.4, Vol 4, Part E,
 /// 7.8.54). A longer one did not come from a radio.
 pub const MAX_PAYLOAD: usize = 1650;
-
-/// A bind key as the owner got it: 16 bytes, or 12 for legacy MiBeacon. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BindKey(pub Vec<u8>);
-
-impl fmt::Debug for BindKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BindKey({} bytes)", self.0.len())
-    }
-}
 
 /// An advert as a decoder gets it.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +69,10 @@ pub struct Gatt<'a> {
 /// What a decoder remembers of one device from advert to advert. Small and of fixed size: strangers have one too.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// The last encryption counter that was accepted.
-    pub counter: Option<u32>,
+    /// The gate for encryption counters.
+    pub counter: fresh::Counter,
+    /// The filter for packet ids.
+    pub packets: fresh::PacketIds,
     /// The model a family recognised, for adverts that carry state but not the model (SwitchBot without its scan response).
     pub model: Option<&'static str>,
     /// A number of the family's own: the last toggle bit, state number or sequence, to tell a change from a repeat.
@@ -222,7 +217,7 @@ impl Decoded {
 type Decode = fn(&Heard<'_>, &mut Memory) -> Option<Decoded>;
 
 /// In the order asked: whoever recognises an advert by its own UUID or company goes before whoever guesses.
-const FAMILIES: &[Decode] = &[bthome_v2::decode];
+const FAMILIES: &[Decode] = &[bthome_v2::decode, bthome_v1::decode];
 
 /// One family's reader of GATT values: `None` where the value is not its own.
 type DecodeGatt = fn(&Gatt<'_>) -> Option<Decoded>;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::ser::{Serialize, Serializer};
 
+use crate::time::Wall;
+
 /// One thing an advert says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {
@@ -19,18 +21,22 @@ macro_rules! names {
             $($(#[$doc])* $name,)*
             /// Printed within `other`, under the name that the family's peers give it.
             Other(&'static str),
+            /// One of several of its kind: `door_2`. Printed within `other`.
+            Nth(&'static str, u8),
             /// Printed within `events`: something happened at this part of the device; the value says what.
             Event(&'static str),
+            EventNth(&'static str, u8),
         }
 
         impl Name {
             /// The vocabulary's own names.
             pub const ALL: &[Name] = &[$(Name::$name),*];
 
+            /// Without the number of an instance.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Name::$name => $text,)*
-                    Name::Other(name) | Name::Event(name) => name,
+                    Name::Other(name) | Name::Nth(name, _) | Name::Event(name) | Name::EventNth(name, _) => name,
                 }
             }
         }
@@ -44,8 +50,6 @@ names! {
     LivenessOnly = "liveness_only",
     Sequence = "sequence",
     PacketId = "packet_id",
-    /// The decrypted payload in hex. Said only to `portcullis decode`.
-    Plaintext = "plaintext",
 
     // Locks and doors.
     /// `locked`, `unlocked`, `locking`, `unlocking`, `jammed`, `not_fully_locked`, `unknown`. With a `lock_method` it is an
@@ -144,7 +148,11 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.as_str())?;
+        match self {
+            Name::Nth(_, n) | Name::EventNth(_, n) => write!(f, "_{n}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -155,6 +163,8 @@ pub enum Value {
     Float(f64),
     Word(&'static str),
     Text(Box<str>),
+    /// Seconds since 1970 in UTC, printed as RFC 3339.
+    Time(i64),
     /// Small records such as an iBeacon's fields.
     Record(Box<[(&'static str, Value)]>),
 }
@@ -214,6 +224,7 @@ impl Serialize for Value {
             Value::Float(f) => s.serialize_f64(*f),
             Value::Word(text) => s.serialize_str(text),
             Value::Text(text) => s.serialize_str(text),
+            Value::Time(at) => s.collect_str(&Wall(at.saturating_mul(1000)).utc().to_rfc3339()),
             Value::Record(fields) => s.collect_map(fields.iter().map(|(name, value)| (name, value))),
         }
     }
