@@ -14,6 +14,7 @@ mod bthome_v1;
 mod bthome_v2;
 mod ccm;
 pub mod fresh;
+mod print;
 mod say;
 pub mod signals;
 
@@ -172,6 +173,11 @@ impl Decoded {
         Decoded { family, says: Vec::with_capacity(6), ..Decoded::default() }
     }
 
+    /// What no family knew.
+    pub fn unknown() -> Decoded {
+        Decoded::refused("", Reject::NoDecodableObject)
+    }
+
     pub fn refused(family: &'static str, reject: Reject) -> Decoded {
         Decoded { family, reject: Some(reject), ..Decoded::default() }
     }
@@ -241,6 +247,16 @@ pub fn decode(advert: &Advert, key: Option<&BindKey>, memory: &mut Memory, at: M
         first_refused.get_or_insert(decoded);
     }
     first_refused
+}
+
+/// A characteristic's name as [`Gatt`] has it: lower case, and short where it is on the Bluetooth base UUID.
+pub fn gatt_name(text: &str) -> String {
+    let short = text.parse::<uuid::Uuid>().ok().and_then(|uuid| {
+        let short = (uuid.as_u128() >> 96) as u32;
+        let short = u16::try_from(short).ok()?;
+        (super::uuid16(short) == uuid).then(|| format!("{short:04x}"))
+    });
+    short.unwrap_or_else(|| text.to_ascii_lowercase())
 }
 
 /// What a GATT value says.

@@ -140,6 +140,18 @@ impl Name {
         matches!(self, FrameCounter | TriggerBased | LivenessOnly | Sequence | PacketId)
     }
 
+    pub fn is_event(&self) -> bool {
+        matches!(self, Name::Event(_) | Name::EventNth(..))
+    }
+
+    pub fn is_other(&self) -> bool {
+        matches!(self, Name::Other(_) | Name::Nth(..))
+    }
+
+    pub fn is_of_the_vocabulary(&self) -> bool {
+        !self.is_event() && !self.is_other()
+    }
+
     /// The name in the vocabulary's own spelling, as configuration rules give it.
     pub fn parse(text: &str) -> Option<Name> {
         Name::ALL.iter().copied().find(|name| name.as_str() == text)
