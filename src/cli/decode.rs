@@ -31,7 +31,7 @@ A line that is no record is answered with {"error":"..."}."#;
 
 pub fn run(_args: Args, context: &Context) -> Result<(), Failure> {
     let keys: HashMap<_, _> = match context.config_if_given()? {
-        Some(config) => config.known().map_err(Failure::usage)?.into_iter().collect(),
+        Some(config) => config.known().into_iter().collect(),
         None => HashMap::new(),
     };
     let mut input = BufReader::with_capacity(1 << 16, io::stdin().lock());
