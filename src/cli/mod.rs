@@ -23,9 +23,15 @@ use crate::config::Config;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// The configuration [default: /etc/portcullis/config.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
-    config: Option<PathBuf>,
+    /// The configuration
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/portcullis/config.toml",
+        env = "PORTCULLIS_CONFIG"
+    )]
+    config: PathBuf,
     /// Print JSON for machines instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -61,8 +67,6 @@ enum Verb {
 /// What every verb may want to know.
 pub struct Context {
     pub config_path: PathBuf,
-    /// Whether the user named the configuration: verbs that can do without read it only then.
-    pub config_given: bool,
     pub json: bool,
     /// `--log`; a verb that runs for long hands it to [`crate::service::logs::start`].
     pub log: Option<String>,
@@ -72,11 +76,6 @@ impl Context {
     /// The checked configuration; a missing or wrong one is [`Failure::usage`].
     pub fn config(&self) -> Result<Config, Failure> {
         Config::load(&self.config_path).map_err(|e| Failure::usage(e.to_string()))
-    }
-
-    /// For verbs that need none: the configuration where one was named.
-    pub fn config_if_given(&self) -> Result<Option<Config>, Failure> {
-        self.config_given.then(|| self.config()).transpose()
     }
 }
 
@@ -104,20 +103,20 @@ impl Failure {
     }
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure::failed(error.to_string())
+        let io = (&error as &dyn std::error::Error).downcast_ref::<std::io::Error>();
+        match io.map(std::io::Error::kind) {
+            // A reader that has seen enough (`portcullis … | head`) is no failure.
+            Some(std::io::ErrorKind::BrokenPipe) => Failure { message: String::new(), code: 0 },
+            _ => Failure::failed(error.to_string()),
+        }
     }
 }
 
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let context = Context {
-        config_given: cli.config.is_some(),
-        config_path: cli.config.unwrap_or_else(|| "/etc/portcullis/config.toml".into()),
-        json: cli.json,
-        log: cli.log,
-    };
+    let context = Context { config_path: cli.config, json: cli.json, log: cli.log };
     let done = match cli.verb {
         Verb::Run(args) => run::run(args, &context),
         Verb::Demo(args) => demo::run(args, &context),

@@ -23,8 +23,7 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut broken = Ok(());
-    let known = config.known();
-    replay(config.settings(None), known, BufReader::with_capacity(1 << 16, capture), |event| {
+    replay(config.settings(None), Vec::new(), BufReader::with_capacity(1 << 16, capture), |event| {
         if broken.is_ok() {
             broken = writeln!(out, "{}", event.render(config.events.dialect));
         }

@@ -15,55 +15,45 @@ const USUAL_PORT: u16 = 1883;
 /// How long a client may take to send its CONNECT.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-pub struct Broker {
-    address: SocketAddr,
-}
-
-impl Broker {
-    /// Starts the broker; it ends with the process.
-    pub async fn start() -> io::Result<Broker> {
-        let door = match TcpListener::bind(("127.0.0.1", USUAL_PORT)).await {
-            Ok(door) => door,
-            Err(_) => TcpListener::bind("127.0.0.1:0").await?,
-        };
-        let address = door.local_addr()?;
-        let (v4, v5) = (free_address()?, free_address()?);
-        let config = Config {
-            router: RouterConfig {
-                max_connections: 100,
-                max_outgoing_packet_count: 200,
-                max_segment_size: 1 << 20,
-                max_segment_count: 4,
-                ..RouterConfig::default()
-            },
-            v4: Some(HashMap::from([("v4".into(), server("v4", v4))])),
-            v5: Some(HashMap::from([("v5".into(), server("v5", v5))])),
-            ..Config::default()
-        };
-        // `start` blocks for as long as the broker runs.
-        std::thread::Builder::new().name("broker".into()).spawn(move || {
-            if let Err(error) = rumqttd::Broker::new(config).start() {
-                tracing::error!(%error, "demo.broker_stopped");
-            }
-        })?;
-        for inner in [v4, v5] {
-            while TcpStream::connect(inner).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+/// Starts the broker, which ends with the process; returns where it is reached.
+pub async fn start() -> io::Result<SocketAddr> {
+    let door = match TcpListener::bind(("127.0.0.1", USUAL_PORT)).await {
+        Ok(door) => door,
+        Err(_) => TcpListener::bind("127.0.0.1:0").await?,
+    };
+    let address = door.local_addr()?;
+    let (v4, v5) = (free_address()?, free_address()?);
+    let config = Config {
+        router: RouterConfig {
+            max_connections: 100,
+            max_outgoing_packet_count: 200,
+            max_segment_size: 1 << 20,
+            max_segment_count: 4,
+            ..RouterConfig::default()
+        },
+        v4: Some(HashMap::from([("v4".into(), server("v4", v4))])),
+        v5: Some(HashMap::from([("v5".into(), server("v5", v5))])),
+        ..Config::default()
+    };
+    // `start` blocks for as long as the broker runs.
+    std::thread::Builder::new().name("broker".into()).spawn(move || {
+        if let Err(error) = rumqttd::Broker::new(config).start() {
+            tracing::error!(%error, "demo.broker_stopped");
         }
-        tokio::spawn(async move {
-            while let Ok((client, _)) = door.accept().await {
-                tokio::spawn(async move {
-                    let _ = admit(client, v4, v5).await;
-                });
-            }
-        });
-        Ok(Broker { address })
+    })?;
+    for inner in [v4, v5] {
+        while TcpStream::connect(inner).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
+    tokio::spawn(async move {
+        while let Ok((client, _)) = door.accept().await {
+            tokio::spawn(async move {
+                let _ = admit(client, v4, v5).await;
+            });
+        }
+    });
+    Ok(address)
 }
 
 fn free_address() -> io::Result<SocketAddr> {

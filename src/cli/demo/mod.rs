@@ -1,10 +1,209 @@
-//! `portcullis demo`: run a simulated building, with an MQTT broker of its own unless you name one.
+//! `portcullis demo`: a simulated building on the very path of a real one, and a readable account of what it tells.
+
+mod account;
+#[cfg(feature = "embedded-broker")]
+mod broker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::{Context, Failure};
+use crate::config::Config;
+use crate::engine::Clock;
+use crate::hub::Input;
+use crate::service::{self, Running};
+use crate::signal::{Link, LinkNews};
+use crate::source::Inputs;
+use crate::source::ble::decode::BindKey;
+use crate::source::ble::intake::{Intake, Known};
+use crate::source::demo::bridge::Bridge;
+use crate::source::demo::building::{Building, Happening};
+use crate::source::demo::devices::{FITTINGS, KEY, Model};
+use account::Account;
+
+/// Lines of the account that may wait for a slow terminal; what is beyond is told by the events anyway.
+const STORIES: usize = 256;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+The building has locks, a keypad, sensors, people who come and go, a battery that fails and a radio that stalls.
+Adverts enter as bytes and Z-Wave messages on a socket, so all behind them is what `portcullis run` runs.
 
-pub fn run(_args: Args, _context: &Context) -> Result<(), Failure> {
-    Err(Failure::failed("not built yet"))
+Examples:
+  portcullis demo                                     watch it; Ctrl-C ends it
+  portcullis demo --speed 60 --seed 7                 an hour in a minute, of another building
+  portcullis demo --mqtt mqtt://127.0.0.1:1883        on a broker of your own
+  mosquitto_sub -t 'portcullis/demo/event/#' -v       in a second terminal: the events as others get them")]
+pub struct Args {
+    /// Which building: the same seed does the same things
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Virtual seconds in a second
+    #[arg(long, default_value_t = 10.0, value_name = "X")]
+    speed: f64,
+    /// Publish to this broker instead of starting one
+    #[arg(long, value_name = "URL")]
+    mqtt: Option<String>,
+    /// End by itself after this many (real) seconds
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    // Faster than this, a day would pass while a broker connects.
+    if !(0.1..=1000.0).contains(&args.speed) {
+        return Err(Failure::usage(format!("--speed {}: use 0.1 to 1000", args.speed)));
+    }
+    // rumqttd takes every closed connection for an error.
+    let quiet = context.log.as_deref().unwrap_or("warn,rumqttd=off");
+    service::logs::start(Some(quiet)).map_err(Failure::usage)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(demo(args, context.json))
+}
+
+async fn demo(args: Args, json: bool) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let state = Scratch::make()?;
+    let mqtt = match args.mqtt {
+        Some(url) => url,
+        None => embedded_broker().await?,
+    };
+    let bridge = Bridge::start().await?;
+    let config = config(&state, &bridge, &mqtt)?;
+    let topics = format!("{}/{}", config.mqtt.prefix, config.hub.name);
+    let clock = Clock::at_speed(args.speed);
+    let running = Running::start(config, clock.clone()).await?;
+
+    let mut account = Account::open(&running.store, json)?;
+    if json {
+        println!("{}", json!({ "ready": true, "http": null, "mqtt": mqtt, "api_key": null }));
+    } else {
+        println!("A simulated building, seed {}, {} times as fast as life. Ctrl-C ends it.", args.seed, args.speed);
+        println!("Events go to {mqtt} under {topics}/event/…; another terminal shows them with");
+        println!("    mosquitto_sub {} -t '{topics}/event/#' -v\n", account::mosquitto_options(&mqtt));
+    }
+    let (story, mut stories) = mpsc::channel(STORIES);
+    let life = tokio::spawn(live(Building::new(args.seed), clock, bridge, running.hand.inputs(), story));
+    let over = async {
+        match args.seconds {
+            Some(n) => tokio::time::sleep(Duration::from_secs(n)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(over);
+    let mut head = running.store.head();
+    let told = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            () = &mut over => break Ok(()),
+            Some((at, line)) = stories.recv() => if let Err(failure) = account.story(at, &line) { break Err(failure.into()) },
+            changed = head.changed() => match changed {
+                Ok(()) => if let Err(failure) = account.events(&running.store) { break Err(failure) },
+                Err(_) => break Err(Failure::failed("the store has stopped")),
+            },
+        }
+    };
+    life.abort();
+    running.stop(true).await;
+    told
+}
+
+/// Lets the building happen, each thing at its time.
+async fn live(
+    mut building: Building,
+    clock: Clock,
+    bridge: Bridge,
+    inputs: Inputs,
+    story: mpsc::Sender<(crate::time::Wall, String)>,
+) {
+    let adapter: Arc<str> = Arc::from("hci0");
+    let known = FITTINGS.iter().filter(|f| f.model == Model::BthomeLock).map(|f| {
+        let bindkey = Some(BindKey(KEY.to_vec()));
+        (f.address, Known { bindkey, ..Known::default() })
+    });
+    let mut intake = Intake::new(known);
+    let up = LinkNews::Adapter { powered: true, scanning: true };
+    if inputs.send(Input::Link(Link::Adapter(adapter.clone()), up)).await.is_err() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(clock.until(building.next_at())).await;
+        for happening in building.step() {
+            match happening {
+                Happening::Advert(advert) => {
+                    if let Some(report) = intake.advert(clock.mono(), &adapter, &advert)
+                        && inputs.send(Input::Report(report)).await.is_err()
+                    {
+                        return;
+                    }
+                }
+                Happening::Zwave(node, what) => bridge.happen(node, what),
+                Happening::Story(line) => {
+                    let _ = story.try_send((clock.now().wall, line));
+                }
+            }
+        }
+    }
+}
+
+/// The demo's configuration, as somebody would write it.
+fn config(state: &Scratch, bridge: &Bridge, mqtt: &str) -> Result<Config, Failure> {
+    let dir = state.0.display();
+    let mut text = format!(
+        r#"state_dir = "{dir}"
+[hub]
+name = "demo"
+[ble]
+enabled = false # The building has a radio of its own; this machine's hears other people's devices.
+[mqtt]
+url = "{mqtt}"
+[[zwave]]
+name = "demo"
+url = "{}"
+"#,
+        bridge.url()
+    );
+    for fitting in FITTINGS.iter().filter(|f| !f.name.is_empty()) {
+        text += &format!("[[devices]]\naddress = \"{}\"\nname = \"{}\"\n", fitting.address, fitting.name);
+        if fitting.model == Model::BthomeLock {
+            text += &format!("bindkey = \"{}\"\n", hex::encode(KEY));
+        }
+    }
+    let path = state.0.join("config.toml");
+    std::fs::write(&path, text)?;
+    Config::load(&path).map_err(|problems| Failure::usage(problems.to_string()))
+}
+
+#[cfg(feature = "embedded-broker")]
+async fn embedded_broker() -> Result<String, Failure> {
+    let broker = broker::start().await.map_err(|e| Failure::failed(format!("the demo's MQTT broker: {e}")))?;
+    Ok(format!("mqtt://{broker}"))
+}
+
+#[cfg(not(feature = "embedded-broker"))]
+async fn embedded_broker() -> Result<String, Failure> {
+    Err(Failure::usage("this build has no broker of its own: name one with --mqtt mqtt://127.0.0.1:1883"))
+}
+
+/// A state directory that goes with the demo.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> std::io::Result<Scratch> {
+        let dir = std::env::temp_dir().join(format!("portcullis-demo-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&dir)?;
+        Ok(Scratch(dir))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

@@ -6,8 +6,6 @@
 
 pub mod decode;
 pub mod intake;
-mod known;
-pub mod line;
 pub mod radio;
 
 use std::collections::BTreeMap;

@@ -31,7 +31,7 @@ fn signal(decoded: &Decoded, Statement { name, value }: &Statement, out: &mut Ve
         Name::Doorbell if truth == Some(true) => out.push(Signal::Doorbell),
         // The lock counts failed entries itself and says so as an event of its own.
         Name::Alarm => out.extend(denied(decoded, value)),
-        Name::Doorbell | Name::Other(_) | Name::Nth(..) | Name::Event(_) | Name::EventNth(..) => {}
+        Name::Doorbell | Name::Other(_) | Name::Event(_) => {}
         name => out.extend(value.number().map(|value| Signal::Measured { name: name.as_str(), value })),
     }
 }
