@@ -3,6 +3,7 @@
 pub mod control;
 pub mod envelope;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,6 +11,7 @@ use axum::extract::State;
 use axum::routing::get;
 use serde_json::json;
 
+use crate::config::Config;
 use crate::engine::Hand;
 use crate::health::Health;
 use crate::identity::Identity;
@@ -20,10 +22,23 @@ use envelope::Answer;
 #[derive(Clone)]
 pub struct App {
     pub identity: Identity,
-    pub hub_name: Arc<str>,
+    pub names: Arc<Names>,
     pub store: Store,
     pub hand: Hand,
     pub health: Arc<Health>,
+}
+
+/// What of the configuration the API shows or needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Names {
+    pub hub: String,
+    pub state_dir: PathBuf,
+}
+
+impl Names {
+    pub fn new(config: &Config) -> Names {
+        Names { hub: config.hub.name.clone(), state_dir: config.state_dir.clone() }
+    }
 }
 
 pub fn router(app: App) -> Router {
@@ -37,7 +52,7 @@ async fn health(State(app): State<App>) -> Answer {
     let head = *app.store.head().borrow();
     let health = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "hub": &*app.hub_name,
+        "hub": app.names.hub,
         "hub_id": app.identity.hub_id,
         "workspace_id": app.identity.workspace_id,
         "log_id": app.store.log_id(),

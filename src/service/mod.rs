@@ -31,7 +31,7 @@ use crate::health::Health;
 use crate::hub::{Hub, Input};
 use crate::identity::{Identity, IdentityError};
 use crate::store::{Store, StoreError};
-use parts::Parts;
+use parts::{Parts, Shared};
 
 /// From SIGTERM to the end of the process. The shares of the parts add up to less: see [`parts`].
 pub const STOP_WITHIN: Duration = Duration::from_secs(5);
@@ -91,6 +91,7 @@ async fn serve(path: &Path, config: Config) -> Result<(), ServiceError> {
 pub struct Running {
     pub hand: Hand,
     pub store: Store,
+    config: Config,
     identity: Identity,
     parts: Parts,
     engine: JoinHandle<()>,
@@ -121,16 +122,17 @@ impl Running {
             },
             move || beat.beat(),
         ));
-        let parts = Parts::start(config, identity.clone(), store.clone(), hand.clone(), asked, health, clock).await;
+        let shared = Shared::new(identity.clone(), store.clone(), hand.clone(), health, clock);
+        let parts = Parts::start(&config, shared, asked);
         let watchdog = tokio::spawn(notify::watchdog(heart, hand.inputs()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
-            hub = parts.config().hub.name,
+            hub = config.hub.name,
             workspace_id = %identity.workspace_id,
             state_dir = %dir.display(),
             "service.started"
         );
-        Ok(Running { hand, store, identity, parts, engine, stop_engine, watchdog, _lock: lock })
+        Ok(Running { hand, store, config, identity, parts, engine, stop_engine, watchdog, _lock: lock })
     }
 
     /// Reads the configuration again. A wrong one changes nothing.
@@ -139,9 +141,10 @@ impl Running {
         match Config::load(path) {
             Err(problems) => tracing::error!(%problems, "service.reload_refused: the configuration in use stays"),
             Ok(config) => {
-                let settings = config.settings(Some(self.identity.workspace_id));
+                self.config = keep_what_needs_a_restart(&self.config, config);
+                let settings = self.config.settings(Some(self.identity.workspace_id));
                 let _ = self.hand.inputs().send(Input::Configure(Box::new(settings))).await;
-                let restarted = self.parts.reconfigure(config).await;
+                let restarted = self.parts.reconfigure(&self.config).await;
                 tracing::info!(?restarted, "service.reloaded");
             }
         }
@@ -163,4 +166,27 @@ impl Running {
         self.watchdog.abort();
         tracing::info!("service.stopped");
     }
+}
+
+/// Keys that a running hub cannot change under itself stay as they are, and are named.
+fn keep_what_needs_a_restart(now: &Config, mut new: Config) -> Config {
+    let mut kept = Vec::new();
+    let mut keep = |key, differs: bool| differs.then(|| kept.push(key)).is_some();
+    if keep("state_dir", new.state_dir != now.state_dir) {
+        new.state_dir = now.state_dir.clone();
+    }
+    // Ids are made from them.
+    if keep("hub.name", new.hub.name != now.hub.name) {
+        new.hub.name = now.hub.name.clone();
+    }
+    if keep("hub.workspace_id", new.hub.workspace_id != now.hub.workspace_id) {
+        new.hub.workspace_id = now.hub.workspace_id;
+    }
+    if keep("events.dialect", new.events.dialect != now.events.dialect) {
+        new.events.dialect = now.events.dialect;
+    }
+    if !kept.is_empty() {
+        tracing::warn!(keys = ?kept, "service.restart_needed: changes of these keys wait for systemctl restart portcullis");
+    }
+    new
 }

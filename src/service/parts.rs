@@ -1,6 +1,10 @@
 //! The parts of a running daemon, each under its supervisor: which there are, what each is handed, and what a new
 //! configuration means for them.
+//!
+//! A part rests on a [`Section`]: a value of the configuration. Those of a new configuration that are not running are started,
+//! those running that it has not are stopped, and all others are left alone, with their connections.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +17,7 @@ use crate::engine::{Clock, Hand};
 use crate::health::Health;
 use crate::hub::Action;
 use crate::identity::Identity;
+use crate::sink::mqtt;
 use crate::store::Store;
 
 /// Sources have nothing to finish: what they handed over is with the engine.
@@ -24,89 +29,143 @@ const SINK_GRACE: Duration = Duration::from_millis(2000);
 type Ask = mpsc::UnboundedSender<Action>;
 
 pub struct Parts {
-    config: Arc<Config>,
     shared: Shared,
-    sources: Vec<(Section, Part)>,
-    sinks: Vec<(Section, Part)>,
+    running: Vec<(Section, Part)>,
 }
 
 /// What parts are made from.
 #[derive(Clone)]
 #[allow(dead_code)] // Until the first source is wired.
-struct Shared {
-    identity: Identity,
-    store: Store,
-    hand: Hand,
-    health: Arc<Health>,
-    clock: Clock,
+pub struct Shared {
+    pub identity: Identity,
+    pub store: Store,
+    pub hand: Hand,
+    pub health: Arc<Health>,
+    pub clock: Clock,
     asked: Arc<Mutex<Vec<Ask>>>,
 }
 
-/// The piece of the configuration that a part rests on: when it differs, the part is restarted.
+/// What a part rests on: when it differs, the part is another one.
 #[derive(Clone, Debug, PartialEq)]
 enum Section {
-    /// Nothing that may change while the hub runs.
-    Control,
+    Mqtt(Box<mqtt::Settings>),
+    Control(api::Names),
+}
+
+impl Section {
+    fn name(&self) -> String {
+        match self {
+            Section::Mqtt(_) => mqtt::SINK.to_owned(),
+            Section::Control(_) => "control".to_owned(),
+        }
+    }
+
+    /// Sinks are stopped last: they tell what the stop itself brings about.
+    fn is_sink(&self) -> bool {
+        matches!(self, Section::Mqtt(_))
+    }
+
+    /// What a configuration asks for, in the order of starting.
+    fn all(config: &Config) -> Vec<Section> {
+        let mut sections = Vec::new();
+        match mqtt::Settings::new(config) {
+            Ok(settings) => sections.push(Section::Mqtt(Box::new(settings))),
+            // The check of the configuration lets none of these through.
+            Err(error) => tracing::error!(%error, "mqtt.not_started"),
+        }
+        sections.push(Section::Control(api::Names::new(config)));
+        sections
+    }
 }
 
 impl Parts {
-    pub async fn start(
-        config: Config,
-        identity: Identity,
-        store: Store,
-        hand: Hand,
-        mut asked: mpsc::UnboundedReceiver<Action>,
-        health: Arc<Health>,
-        clock: Clock,
-    ) -> Parts {
-        let sources_asked = Arc::new(Mutex::new(Vec::<Ask>::new()));
-        let shared = Shared { identity, store, hand, health, clock, asked: sources_asked.clone() };
+    pub fn start(config: &Config, shared: Shared, mut actions: mpsc::UnboundedReceiver<Action>) -> Parts {
+        let asked = shared.asked.clone();
         tokio::spawn(async move {
-            while let Some(action) = asked.recv().await {
-                let mut asks = sources_asked.lock().unwrap_or_else(|e| e.into_inner());
-                asks.retain(|ask| ask.send(action.clone()).is_ok());
+            while let Some(action) = actions.recv().await {
+                let mut asked = asked.lock().unwrap_or_else(|e| e.into_inner());
+                asked.retain(|ask| ask.send(action.clone()).is_ok());
             }
         });
-        let mut parts = Parts { config: Arc::new(config), shared, sources: Vec::new(), sinks: Vec::new() };
-        parts.start_control();
+        let mut parts = Parts { shared, running: Vec::new() };
+        for section in Section::all(config) {
+            parts.start_one(section);
+        }
         parts
     }
 
-    fn start_control(&mut self) {
-        let Shared { identity, store, hand, health, .. } = self.shared.clone();
-        let state_dir = self.config.state_dir.clone();
-        let app = App { identity, hub_name: self.config.hub.name.as_str().into(), store, hand, health: health.clone() };
-        let part = Part::start("control", health.clone(), move |stop| {
-            let (app, state_dir, health) = (app.clone(), state_dir.clone(), health.clone());
+    /// Starts, stops and restarts what a new configuration changes; returns the names of those parts.
+    pub async fn reconfigure(&mut self, config: &Config) -> Vec<String> {
+        let wanted = Section::all(config);
+        let (stay, go): (Vec<_>, Vec<_>) = self.running.drain(..).partition(|(section, _)| wanted.contains(section));
+        self.running = stay;
+        let mut changed: Vec<String> = go.iter().map(|(section, _)| section.name()).collect();
+        stop(go).await;
+        for section in wanted {
+            if !self.running.iter().any(|(running, _)| *running == section) {
+                changed.push(section.name());
+                self.start_one(section);
+            }
+        }
+        changed.sort();
+        changed.dedup();
+        changed
+    }
+
+    pub async fn stop_sources(&mut self) {
+        let (sinks, sources) = self.running.drain(..).partition(|(section, _)| section.is_sink());
+        self.running = sinks;
+        stop(sources).await;
+    }
+
+    pub async fn stop_sinks(&mut self) {
+        stop(std::mem::take(&mut self.running)).await;
+    }
+
+    fn start_one(&mut self, section: Section) {
+        let part = match section.clone() {
+            Section::Mqtt(settings) => self.mqtt(&section, settings),
+            Section::Control(names) => self.control(&section, names),
+        };
+        self.running.push((section, part));
+    }
+
+    fn mqtt(&self, section: &Section, settings: Box<mqtt::Settings>) -> Part {
+        let Shared { store, health, .. } = self.shared.clone();
+        Part::start(section.name(), health.clone(), move |stop| {
+            let (settings, store, health) = (*settings.clone(), store.clone(), health.clone());
             async move {
-                let (listener, path) = api::control::bind(&state_dir)?;
+                mqtt::run(settings, store, health, stop).await;
+                Ok::<_, io::Error>(())
+            }
+        })
+    }
+
+    fn control(&self, section: &Section, names: api::Names) -> Part {
+        let Shared { identity, store, hand, health, .. } = self.shared.clone();
+        let app = App { identity, names: Arc::new(names), store, hand, health: health.clone() };
+        Part::start(section.name(), health.clone(), move |stop| {
+            let (app, health) = (app.clone(), health.clone());
+            async move {
+                let (listener, path) = api::control::bind(&app.names.state_dir)?;
                 health.set("control", true, format!("listening on {}", path.display()));
                 tokio::select! {
                     ended = api::control::serve(listener, api::router(app)) => ended,
                     () = stopped(stop) => Ok(()),
                 }
             }
-        });
-        self.sources.push((Section::Control, part));
+        })
     }
+}
 
-    pub fn config(&self) -> &Config {
-        &self.config
+impl Shared {
+    pub fn new(identity: Identity, store: Store, hand: Hand, health: Arc<Health>, clock: Clock) -> Shared {
+        Shared { identity, store, hand, health, clock, asked: Arc::default() }
     }
+}
 
-    /// Takes a new configuration and restarts the parts that it changes; returns their names.
-    pub async fn reconfigure(&mut self, config: Config) -> Vec<String> {
-        self.config = Arc::new(config);
-        Vec::new()
-    }
-
-    pub async fn stop_sources(&mut self) {
-        let stops = self.sources.drain(..).map(|(_, part)| part.stop(SOURCE_GRACE));
-        futures_util::future::join_all(stops).await;
-    }
-
-    pub async fn stop_sinks(&mut self) {
-        let stops = self.sinks.drain(..).map(|(_, part)| part.stop(SINK_GRACE));
-        futures_util::future::join_all(stops).await;
-    }
+async fn stop(parts: Vec<(Section, Part)>) {
+    let stops =
+        parts.into_iter().map(|(section, part)| part.stop(if section.is_sink() { SINK_GRACE } else { SOURCE_GRACE }));
+    futures_util::future::join_all(stops).await;
 }
