@@ -3,6 +3,8 @@
 //! Nothing is shown to any sink, API or command before it is on disk: a [`Batch`] is one transaction, and what depends on it
 //! runs in its `then`.
 
+mod query;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -15,6 +17,7 @@ use uuid::Uuid;
 use crate::event::{Dialect, Event, EventType};
 use crate::hub::{Row, RowKind};
 use crate::time::Wall;
+pub use query::{Filter, Reader};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -139,20 +142,9 @@ impl Store {
     /// Up to `limit` events after `seq`, oldest first.
     pub fn events_after(&self, seq: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         let reader = self.reader.lock().unwrap_or_else(|e| e.into_inner());
-        let mut statement = reader.prepare_cached(
-            "SELECT seq, event_id, type, account_id, device_id, created_at, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![seq, limit], |r| {
-            Ok(Stored {
-                seq: r.get(0)?,
-                event_id: Uuid::from_bytes(r.get(1)?),
-                event_type: r.get::<_, String>(2)?.parse().map_err(|_| rusqlite::Error::InvalidQuery)?,
-                account_id: Uuid::from_bytes(r.get(3)?),
-                device_id: r.get::<_, Option<[u8; 16]>>(4)?.map(Uuid::from_bytes),
-                created_at: Wall(r.get(5)?),
-                body: r.get(6)?,
-            })
-        })?;
+        let sql = format!("SELECT {} FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2", query::COLUMNS);
+        let mut statement = reader.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![seq, limit], query::stored)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
