@@ -26,6 +26,10 @@ pub struct BleCounters {
     /// Adverts dropped because a queue or table was full.
     pub dropped: AtomicU64,
     pub scan_restarts: AtomicU64,
+    /// Signals of bluetoothd that could not be read.
+    pub malformed: AtomicU64,
+    /// Connections for a battery that failed.
+    pub gatt_failures: AtomicU64,
 }
 
 #[derive(Debug, Default, Serialize)]

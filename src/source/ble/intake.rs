@@ -31,6 +31,11 @@ impl Intake {
         Intake { known: known.into_iter().map(with_memory).collect() }
     }
 
+    /// A device of ours, not a stranger.
+    pub fn knows(&self, address: Address) -> bool {
+        self.known.contains_key(&address)
+    }
+
     /// What an advert says; `None` for one of no interest.
     pub fn advert(&mut self, at: Mono, adapter: &Arc<str>, advert: &Advert) -> Option<Report> {
         let mut stranger = Memory::default();

@@ -1,1 +1,0 @@
-//! The radio itself: adapters, discovery, and adverts as BlueZ signals them.
