@@ -220,7 +220,7 @@ mod tests {
 
     fn settings() -> Settings {
         let toml = "[[devices]]\naddress = \"C0:FF:EE:00:00:01\"\n[[devices]]\naddress = \"C0:FF:EE:00:00:02\"\n";
-        toml::from_str::<crate::config::Config>(toml).unwrap().settings(None)
+        crate::config::Config::parse(toml, "".as_ref(), Default::default()).unwrap().settings(None)
     }
 
     fn advert(at: f64, device: u8, lock: u8) -> String {
