@@ -206,6 +206,8 @@ pub enum Signal {
     Doorbell,
     /// State: the lock's privacy ("do not disturb") mode.
     Privacy(bool),
+    /// State: the keypad's vacation mode, in which codes do not open.
+    Vacation(bool),
     /// State: a bridge-like device's own report about its link.
     Connectivity(bool),
     /// State: another controller or association shares this device.
@@ -218,6 +220,9 @@ pub enum Signal {
     Code(CodeNotice),
     /// State: what the Z-Wave driver thinks of the node.
     Node(NodeStatus),
+    /// A state that a bridge remembers and tells again on connecting. It may be stale: it fills what is not known and is no news
+    /// of the bolt.
+    Remembered(Box<Signal>),
     /// What the device is.
     Described(Box<Description>),
     /// Operation: excluded, unpaired or factory reset at the bridge.
@@ -318,11 +323,24 @@ pub struct Description {
     pub firmware: Option<String>,
     /// Seconds between the wake-ups of a sleeping device.
     pub wake_up_interval_s: Option<u32>,
+    pub listens: Option<Listening>,
     pub can_lock: Option<bool>,
     /// Number of user-code slots.
     pub code_slots: Option<u16>,
     /// What tells this device from another that is given the same number later (manufacturer, product type and product ids).
     pub fingerprint: Option<String>,
+}
+
+/// When a Z-Wave node can be spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listening {
+    /// Mains powered.
+    Always,
+    /// Every second or so (FLiRS): locks on batteries.
+    Often,
+    /// Only after it woke up.
+    Sleeps,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -354,6 +372,11 @@ pub enum LinkNews {
         home: u32,
     },
     BridgeDown(DownReason),
+    /// All nodes of the network but the controllers: whoever is not among them was removed.
+    Nodes {
+        home: u32,
+        nodes: Vec<u16>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -283,6 +283,7 @@ impl Hub {
             match signal {
                 Signal::Node(status) => self.nodes.status(report.device, *status, now.mono),
                 Signal::Described(description) => self.nodes.described(report.device, description),
+                Signal::Remembered(_) => {}
                 _ => heard = true,
             }
         }
@@ -310,7 +311,7 @@ impl Hub {
         match news {
             LinkNews::Adapter { powered, scanning } => self.presence.adapter(link, powered && scanning, now.mono),
             LinkNews::BridgeUp { home } => self.nodes.bridge(home, true, now.mono),
-            LinkNews::BridgeSynced { .. } | LinkNews::BridgeDown(_) => {}
+            LinkNews::BridgeSynced { .. } | LinkNews::BridgeDown(_) | LinkNews::Nodes { .. } => {}
         }
         let mut teller = Teller::new(&mut self.world, now, out);
         self.accounts.link(link, &news, &mut teller);
@@ -336,6 +337,11 @@ impl Device {
             Signal::Battery { percent } => battery::reading(self, percent, teller),
             Signal::Tamper(tampered) => edges::tamper(self, tampered, teller),
             Signal::Moved => edges::moved(self, teller),
+            Signal::Remembered(state) => match *state {
+                Signal::Lock(state) => lock::remembered(self, state, teller),
+                Signal::Tamper(tampered) if self.tampered.is_none() => self.tampered.replace(tampered).is_none(),
+                state => self.signal(state, teller),
+            },
             _ => false,
         }
     }

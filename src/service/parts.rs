@@ -12,12 +12,13 @@ use tokio::sync::mpsc;
 
 use super::supervise::{Part, stopped};
 use crate::api::{self, App};
-use crate::config::Config;
+use crate::config::{Config, ZwaveSection};
 use crate::engine::{Clock, Hand};
 use crate::health::Health;
 use crate::hub::Action;
 use crate::identity::Identity;
 use crate::sink::mqtt;
+use crate::source::zwave::link;
 use crate::store::Store;
 
 /// Sources have nothing to finish: what they handed over is with the engine.
@@ -35,7 +36,6 @@ pub struct Parts {
 
 /// What parts are made from.
 #[derive(Clone)]
-#[allow(dead_code)] // Until the first source is wired.
 pub struct Shared {
     pub identity: Identity,
     pub store: Store,
@@ -49,6 +49,7 @@ pub struct Shared {
 #[derive(Clone, Debug, PartialEq)]
 enum Section {
     Mqtt(Box<mqtt::Settings>),
+    Zwave(ZwaveSection),
     Control(api::Names),
 }
 
@@ -56,6 +57,7 @@ impl Section {
     fn name(&self) -> String {
         match self {
             Section::Mqtt(_) => mqtt::SINK.to_owned(),
+            Section::Zwave(network) => format!("zwave/{}", network.name),
             Section::Control(_) => "control".to_owned(),
         }
     }
@@ -73,6 +75,7 @@ impl Section {
             // The check of the configuration lets none of these through.
             Err(error) => tracing::error!(%error, "mqtt.not_started"),
         }
+        sections.extend(config.zwave.iter().cloned().map(Section::Zwave));
         sections.push(Section::Control(api::Names::new(config)));
         sections
     }
@@ -125,6 +128,7 @@ impl Parts {
     fn start_one(&mut self, section: Section) {
         let part = match section.clone() {
             Section::Mqtt(settings) => self.mqtt(&section, settings),
+            Section::Zwave(network) => self.zwave(&section, network),
             Section::Control(names) => self.control(&section, names),
         };
         self.running.push((section, part));
@@ -138,6 +142,22 @@ impl Parts {
                 mqtt::run(settings, store, health, stop).await;
                 Ok::<_, io::Error>(())
             }
+        })
+    }
+
+    fn zwave(&self, section: &Section, network: ZwaveSection) -> Part {
+        let shared = self.shared.clone();
+        Part::start(section.name(), shared.health.clone(), move |_stop| {
+            let (ask, actions) = mpsc::unbounded_channel();
+            shared.asked.lock().unwrap_or_else(|e| e.into_inner()).push(ask);
+            link::run(link::Network {
+                name: network.name.as_str().into(),
+                url: network.url.clone(),
+                inputs: shared.hand.inputs(),
+                actions,
+                clock: shared.clock.clone(),
+                health: shared.health.clone(),
+            })
         })
     }
 

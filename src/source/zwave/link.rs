@@ -1,1 +1,289 @@
-//! The WebSocket link to one zwave-js-server.
+//! The WebSocket to one zwave-js-server: kept up for ever, its messages handed to the [`Bridge`] and what they mean to the hub.
+//!
+//! What it promises: a lost link is tried again with jittered backoff until it is back; a silent one is found out; why it is down is told
+//! once per reason; a message of any size or shape costs bounded memory and is counted where it cannot be read. Whatever happened while
+//! it was down comes with the dump that follows each connection, and with the poll of every lock.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::Bridge;
+use crate::engine::Clock;
+use crate::health::{Health, count};
+use crate::hub::{Action, Input};
+use crate::signal::{DownReason, LinkNews};
+use crate::source::Inputs;
+
+/// A dump of a network with 232 nodes is 10 to 20 MB; four times that is no honest message.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// A server on the same box or in the same house answers at once; one that does not in this time is not there.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// After a connection, the server's greeting and its dump are due: a big network on a slow Pi takes seconds.
+const DUMP_WITHIN: Duration = Duration::from_secs(60);
+/// Our pings: often enough to notice a dead server within [`SILENT_AFTER`], at no cost worth naming.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// Two pings went unanswered, and some slack.
+const SILENT_AFTER: Duration = Duration::from_secs(40);
+/// First pause before the next attempt; a restarted server is back after 4 to 10 s, so the early attempts come quickly.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// At the most this long after the server is back, it is noticed.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why a connection ended, or never came to be.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("cannot connect: {0}; is zwave-js-server running, and is the url of this network right?")]
+    Connect(tungstenite::Error),
+    #[error("no answer within {} s", CONNECT_WITHIN.as_secs())]
+    Timeout,
+    #[error("the server refuses us (HTTP {0}); check the credentials in the url of this network")]
+    Refused(u16),
+    #[error("the server's driver is not ready: the Z-Wave stick is missing or still starting")]
+    DriverDown,
+    #[error("the server and this hub share no schema; update the older of the two")]
+    Incompatible,
+    #[error("the server closed the connection")]
+    Closed,
+    #[error("nothing was heard of the server for {} s", SILENT_AFTER.as_secs())]
+    Silent,
+    #[error("the server sent no state of its network within {} s", DUMP_WITHIN.as_secs())]
+    NoDump,
+    #[error("the connection broke: {0}")]
+    Broke(tungstenite::Error),
+    #[error("the hub is stopping")]
+    Stopping,
+}
+
+impl Ended {
+    fn reason(&self) -> DownReason {
+        match self {
+            Ended::Refused(_) => DownReason::Refused,
+            Ended::DriverDown => DownReason::DriverDown,
+            Ended::Incompatible => DownReason::Incompatible,
+            _ => DownReason::Unreachable,
+        }
+    }
+}
+
+/// What a link is made from.
+pub struct Network {
+    pub name: Arc<str>,
+    pub url: String,
+    pub inputs: Inputs,
+    /// What the hub asks of any source; other networks' business is passed over.
+    pub actions: mpsc::UnboundedReceiver<Action>,
+    pub clock: Clock,
+    pub health: Arc<Health>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("the hub takes no more inputs")]
+    Stopping,
+}
+
+/// Keeps the link up until the hub stops.
+pub async fn run(network: Network) -> Result<(), LinkError> {
+    let bridge = Bridge::new(network.name.clone());
+    let mut link = LinkState { part: format!("zwave/{}", network.name), network, bridge, told: None, pause: PAUSE_MIN };
+    loop {
+        let ended = link.connection().await;
+        if matches!(ended, Ended::Stopping) {
+            return Err(LinkError::Stopping);
+        }
+        link.lost(&ended).await?;
+        link.wait().await;
+    }
+}
+
+struct LinkState {
+    network: Network,
+    bridge: Bridge,
+    /// The name in `health`.
+    part: String,
+    /// The reason for being down that the hub has been told.
+    told: Option<DownReason>,
+    pause: Duration,
+}
+
+impl LinkState {
+    /// One connection, from the first packet to its end.
+    async fn connection(&mut self) -> Ended {
+        let mut socket = match connect(&self.network.url).await {
+            Ok(socket) => socket,
+            Err(ended) => return ended,
+        };
+        let mut pings = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let opened = Instant::now();
+        let mut heard = opened;
+        let mut dumped = false;
+        loop {
+            let received = tokio::select! {
+                received = socket.next() => received,
+                action = self.network.actions.recv() => {
+                    let Some(action) = action else { return Ended::Stopping };
+                    if let Some(command) = self.bridge.act(&action)
+                        && let Err(error) = send(&mut socket, &command).await
+                    {
+                        return Ended::Broke(error);
+                    }
+                    continue;
+                }
+                _ = pings.tick() => {
+                    if heard.elapsed() > SILENT_AFTER {
+                        return Ended::Silent;
+                    }
+                    if !dumped && opened.elapsed() > DUMP_WITHIN {
+                        return Ended::NoDump;
+                    }
+                    if let Err(error) = socket.send(Message::Ping(Vec::new().into())).await {
+                        return Ended::Broke(error);
+                    }
+                    continue;
+                }
+            };
+            heard = Instant::now();
+            match received {
+                Some(Ok(Message::Text(text))) => match self.message(text.as_bytes()).await {
+                    Ok(up) => dumped |= up,
+                    Err(ended) => return ended,
+                },
+                Some(Ok(Message::Close(frame))) => {
+                    let again = frame.is_some_and(|f| f.code == CloseCode::Again);
+                    return if again { Ended::DriverDown } else { Ended::Closed };
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Ended::Broke(error),
+                None => return Ended::Closed,
+            }
+            for command in self.bridge.commands() {
+                if let Err(error) = send(&mut socket, &command).await {
+                    return Ended::Broke(error);
+                }
+            }
+        }
+    }
+
+    /// Takes one message; true where it says that the bridge is up.
+    async fn message(&mut self, text: &[u8]) -> Result<bool, Ended> {
+        let health = self.network.health.clone();
+        count(&health.zwave.messages);
+        let Ok(message) = serde_json::from_slice::<Value>(text) else {
+            count(&health.zwave.malformed);
+            // Never the text itself: it may carry a code.
+            tracing::warn!(network = %self.network.name, bytes = text.len(), "zwave.not_json");
+            return Ok(false);
+        };
+        let before = self.bridge.malformed();
+        let inputs = self.bridge.message(self.network.clock.mono(), &message);
+        let malformed = self.bridge.malformed() - before;
+        if malformed > 0 {
+            health.zwave.malformed.fetch_add(malformed, Ordering::Relaxed);
+            tracing::debug!(network = %self.network.name, malformed, bytes = text.len(), "zwave.malformed");
+        }
+        let mut up = false;
+        let mut ended = None;
+        for input in inputs {
+            match &input {
+                Input::Link(_, LinkNews::BridgeUp { home }) => {
+                    up = true;
+                    self.told = None;
+                    self.pause = PAUSE_MIN;
+                    tracing::info!(network = %self.network.name, home_id = format!("{home:08x}"), "zwave.up");
+                    health.set(&self.part, true, format!("connected, home id {home:08x}"));
+                }
+                Input::Link(_, LinkNews::BridgeDown(reason)) => {
+                    if *reason == DownReason::Incompatible {
+                        // Told by `lost`, with the end of the connection.
+                        ended = Some(Ended::Incompatible);
+                        continue;
+                    }
+                    if self.told == Some(*reason) {
+                        continue;
+                    }
+                    self.told = Some(*reason);
+                    tracing::warn!(network = %self.network.name, ?reason, "zwave.down");
+                    health.set(&self.part, false, "the Z-Wave stick does not answer");
+                }
+                _ => {}
+            }
+            self.input(input).await?;
+        }
+        ended.map_or(Ok(up), Err)
+    }
+
+    async fn input(&self, input: Input) -> Result<(), Ended> {
+        self.network.inputs.send(input).await.map_err(|_| Ended::Stopping)
+    }
+
+    async fn lost(&mut self, ended: &Ended) -> Result<(), LinkError> {
+        let reason = ended.reason();
+        self.network.health.set(&self.part, false, ended.to_string());
+        let down = self.bridge.down(reason);
+        if self.told == Some(reason) {
+            return Ok(());
+        }
+        self.told = Some(reason);
+        tracing::warn!(network = %self.network.name, ?reason, why = %ended, "zwave.down");
+        for input in down {
+            self.input(input).await.map_err(|_| LinkError::Stopping)?;
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(jittered(self.pause, uuid::Uuid::new_v4().as_u64_pair().0)).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        count(&self.network.health.zwave.reconnects);
+        // What was asked meanwhile is asked anew by the dump that follows.
+        while self.network.actions.try_recv().is_ok() {}
+    }
+}
+
+async fn connect(url: &str) -> Result<Socket, Ended> {
+    let config =
+        WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX)).max_frame_size(Some(MESSAGE_BYTES_MAX));
+    let connecting = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
+    match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
+        Err(_) => Err(Ended::Timeout),
+        Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(tungstenite::Error::Http(answer))) if matches!(answer.status().as_u16(), 401 | 403) => {
+            Err(Ended::Refused(answer.status().as_u16()))
+        }
+        Ok(Err(error)) => Err(Ended::Connect(error)),
+    }
+}
+
+async fn send(socket: &mut Socket, command: &Value) -> Result<(), tungstenite::Error> {
+    socket.send(Message::Text(command.to_string().into())).await
+}
+
+/// Between half of the pause and all of it, so that hubs that lost one server do not come back as one.
+fn jittered(pause: Duration, dice: u64) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(dice as f64 / u64::MAX as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_spread_over_half_of_the_pause() {
+        let pause = Duration::from_secs(8);
+        assert_eq!(jittered(pause, 0), pause / 2);
+        assert_eq!(jittered(pause, u64::MAX), pause);
+    }
+}
