@@ -4,6 +4,8 @@
 //! A part rests on a [`Section`]: a value of the configuration. Those of a new configuration that are not running are started,
 //! those running that it has not are stopped, and all others are left alone, with their connections.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,9 +17,13 @@ use crate::api::{self, App};
 use crate::config::{Config, ZwaveSection};
 use crate::engine::{Clock, Hand};
 use crate::health::Health;
-use crate::hub::Action;
+use crate::hub::{Action, Device, RowKind};
 use crate::identity::Identity;
+use crate::signal::{Address, DeviceKey};
 use crate::sink::mqtt;
+use crate::source::ble::decode::BindKey;
+use crate::source::ble::intake::{Intake, Known};
+use crate::source::ble::radio;
 use crate::source::zwave::link;
 use crate::store::Store;
 
@@ -43,11 +49,14 @@ pub struct Shared {
     pub health: Arc<Health>,
     pub clock: Clock,
     asked: Arc<Mutex<Vec<Ask>>>,
+    /// What the radio's ear knows of our devices; kept while the radio is restarted.
+    intake: Arc<Mutex<Intake>>,
 }
 
 /// What a part rests on: when it differs, the part is another one.
 #[derive(Clone, Debug, PartialEq)]
 enum Section {
+    Ble(radio::Settings),
     Mqtt(Box<mqtt::Settings>),
     Zwave(ZwaveSection),
     Control(api::Names),
@@ -56,6 +65,7 @@ enum Section {
 impl Section {
     fn name(&self) -> String {
         match self {
+            Section::Ble(_) => "ble".to_owned(),
             Section::Mqtt(_) => mqtt::SINK.to_owned(),
             Section::Zwave(network) => format!("zwave/{}", network.name),
             Section::Control(_) => "control".to_owned(),
@@ -76,6 +86,10 @@ impl Section {
             Err(error) => tracing::error!(%error, "mqtt.not_started"),
         }
         sections.extend(config.zwave.iter().cloned().map(Section::Zwave));
+        if config.ble.enabled {
+            let (adapters, shared) = (config.ble.adapters.clone(), config.ble.shared);
+            sections.push(Section::Ble(radio::Settings { adapters, shared, ..radio::Settings::default() }));
+        }
         sections.push(Section::Control(api::Names::new(config)));
         sections
     }
@@ -91,6 +105,7 @@ impl Parts {
             }
         });
         let mut parts = Parts { shared, running: Vec::new() };
+        parts.learn(config);
         for section in Section::all(config) {
             parts.start_one(section);
         }
@@ -99,6 +114,7 @@ impl Parts {
 
     /// Starts, stops and restarts what a new configuration changes; returns the names of those parts.
     pub async fn reconfigure(&mut self, config: &Config) -> Vec<String> {
+        self.learn(config);
         let wanted = Section::all(config);
         let (stay, go): (Vec<_>, Vec<_>) = self.running.drain(..).partition(|(section, _)| wanted.contains(section));
         self.running = stay;
@@ -127,11 +143,43 @@ impl Parts {
 
     fn start_one(&mut self, section: Section) {
         let part = match section.clone() {
+            Section::Ble(settings) => self.ble(&section, settings),
             Section::Mqtt(settings) => self.mqtt(&section, settings),
             Section::Zwave(network) => self.zwave(&section, network),
             Section::Control(names) => self.control(&section, names),
         };
         self.running.push((section, part));
+    }
+
+    /// Tells the radio's ear which devices are ours: the configured ones, and those adopted at run time.
+    fn learn(&self, config: &Config) {
+        let configured = |(address, key): (Address, Option<&BindKey>)| {
+            (address, Known { bindkey: key.cloned(), ..Known::default() })
+        };
+        let mut known: HashMap<Address, Known> = config.bind_keys().map(configured).collect();
+        for row in self.shared.store.state_since(0).unwrap_or_default() {
+            if row.kind != RowKind::Device {
+                continue;
+            }
+            let Some(device) = row.value.and_then(|v| serde_json::from_value::<Device>(v).ok()) else { continue };
+            if let DeviceKey::Ble(address) = device.key
+                && device.managed
+            {
+                known.entry(address).or_default().counter = device.counter;
+            }
+        }
+        self.shared.intake.lock().unwrap_or_else(|e| e.into_inner()).know(known);
+    }
+
+    fn ble(&self, section: &Section, settings: radio::Settings) -> Part {
+        let Shared { health, hand, clock, intake, asked, .. } = self.shared.clone();
+        Part::start(section.name(), health.clone(), move |_stop| {
+            let ear = radio::HubEar::new(intake.clone(), hand.inputs(), health.clone());
+            let (ask, actions) = mpsc::unbounded_channel();
+            asked.lock().unwrap_or_else(|e| e.into_inner()).push(ask);
+            let (settings, health, clock) = (settings.clone(), health.clone(), clock.clone());
+            async move { Err::<(), Infallible>(radio::run(settings, ear, actions, health, clock).await) }
+        })
     }
 
     fn mqtt(&self, section: &Section, settings: Box<mqtt::Settings>) -> Part {
@@ -180,7 +228,7 @@ impl Parts {
 
 impl Shared {
     pub fn new(identity: Identity, store: Store, hand: Hand, health: Arc<Health>, clock: Clock) -> Shared {
-        Shared { identity, store, hand, health, clock, asked: Arc::default() }
+        Shared { identity, store, hand, health, clock, asked: Arc::default(), intake: Arc::default() }
     }
 }
 

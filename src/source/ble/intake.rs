@@ -31,6 +31,18 @@ impl Intake {
         Intake { known: known.into_iter().map(with_memory).collect() }
     }
 
+    /// Takes another list of devices; what is remembered of those with the key they had stays.
+    pub fn know(&mut self, known: impl IntoIterator<Item = (Address, Known)>) {
+        let mut before = std::mem::replace(self, Intake::new(known));
+        for (address, (known, memory)) in &mut self.known {
+            if let Some((old, remembered)) = before.known.remove(address)
+                && old.bindkey == known.bindkey
+            {
+                *memory = remembered;
+            }
+        }
+    }
+
     /// A device of ours, not a stranger.
     pub fn knows(&self, address: Address) -> bool {
         self.known.contains_key(&address)
