@@ -23,15 +23,9 @@ use crate::config::Config;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// The configuration
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "/etc/portcullis/config.toml",
-        env = "PORTCULLIS_CONFIG"
-    )]
-    config: PathBuf,
+    /// The configuration [default: /etc/portcullis/config.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    config: Option<PathBuf>,
     /// Print JSON for machines instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -67,6 +61,8 @@ enum Verb {
 /// What every verb may want to know.
 pub struct Context {
     pub config_path: PathBuf,
+    /// Whether the user named the configuration: verbs that can do without read it only then.
+    pub config_given: bool,
     pub json: bool,
     /// `--log`; a verb that runs for long hands it to [`crate::service::logs::start`].
     pub log: Option<String>,
@@ -76,6 +72,11 @@ impl Context {
     /// The checked configuration; a missing or wrong one is [`Failure::usage`].
     pub fn config(&self) -> Result<Config, Failure> {
         Config::load(&self.config_path).map_err(|e| Failure::usage(e.to_string()))
+    }
+
+    /// For verbs that need none: the configuration where one was named.
+    pub fn config_if_given(&self) -> Result<Option<Config>, Failure> {
+        self.config_given.then(|| self.config()).transpose()
     }
 }
 
@@ -116,7 +117,12 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let context = Context { config_path: cli.config, json: cli.json, log: cli.log };
+    let context = Context {
+        config_given: cli.config.is_some(),
+        config_path: cli.config.unwrap_or_else(|| "/etc/portcullis/config.toml".into()),
+        json: cli.json,
+        log: cli.log,
+    };
     let done = match cli.verb {
         Verb::Run(args) => run::run(args, &context),
         Verb::Demo(args) => demo::run(args, &context),

@@ -348,7 +348,7 @@ impl DeviceSection {
             t.wrong("slots", "is given, but codes are only observed; codes = \"manage\" would be right");
         }
         t.end();
-        let bindkey = bindkey.map(|k| BindKey(hex::decode(k.reveal()).unwrap_or_default()));
+        let bindkey = bindkey.map(|k| BindKey::new(hex::decode(k.reveal()).unwrap_or_default()));
         Some(DeviceSection { id, place: place?, name, bindkey, time_zone, interval_s, codes, slots })
     }
 }

@@ -124,7 +124,7 @@ async fn live(
 ) {
     let adapter: Arc<str> = Arc::from("hci0");
     let known = FITTINGS.iter().filter(|f| f.model == Model::BthomeLock).map(|f| {
-        let bindkey = Some(BindKey(KEY.to_vec()));
+        let bindkey = Some(BindKey::new(KEY));
         (f.address, Known { bindkey, ..Known::default() })
     });
     let mut intake = Intake::new(known);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Advert;
+use super::decode::fresh::Counter;
 use super::decode::{self, BindKey, Memory};
 use crate::signal::{Address, DeviceKey, Link, Report};
 use crate::time::Mono;
@@ -25,7 +26,7 @@ pub struct Intake {
 impl Intake {
     pub fn new(known: impl IntoIterator<Item = (Address, Known)>) -> Intake {
         let with_memory = |(address, known): (Address, Known)| {
-            let memory = Memory { counter: known.counter, ..Memory::default() };
+            let memory = Memory { counter: Counter::starting_at(known.counter), ..Memory::default() };
             (address, (known, memory))
         };
         Intake { known: known.into_iter().map(with_memory).collect() }

@@ -6,6 +6,8 @@
 
 pub mod decode;
 pub mod intake;
+mod known;
+pub mod line;
 pub mod radio;
 
 use std::collections::BTreeMap;

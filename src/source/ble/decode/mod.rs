@@ -9,13 +9,22 @@
 //! A decoder says what the bytes say, in the words of [`Name`]; what that means for a door is decided in one place,
 //! [`signals`]. It must never panic, whatever the bytes, and work is bounded by [`MAX_PAYLOAD`].
 
+mod bthome_objects;
+mod bthome_v1;
 mod bthome_v2;
+mod ccm;
+pub mod fresh;
+mod mibeacon;
+mod mibeacon_buttons;
+mod mibeacon_lock;
+mod mibeacon_objects;
+mod mibeacon_products;
+mod print;
 mod say;
 pub mod signals;
 
+pub use ccm::{BadKey, BindKey};
 pub use say::{Name, Statement, Value};
-
-use std::fmt;
 
 use serde::Serialize;
 
@@ -26,16 +35,6 @@ use crate::time::{Mono, Wall};
 /// The longest payload that is looked at: an extended advertising event carries at most 1650 bytes (Core 5.4, Vol 4, Part E,
 /// 7.8.54). A longer one did not come from a radio.
 pub const MAX_PAYLOAD: usize = 1650;
-
-/// A bind key as the owner got it: 16 bytes, or 12 for legacy MiBeacon. Never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BindKey(pub Vec<u8>);
-
-impl fmt::Debug for BindKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BindKey({} bytes)", self.0.len())
-    }
-}
 
 /// An advert as a decoder gets it.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +75,10 @@ pub struct Gatt<'a> {
 /// What a decoder remembers of one device from advert to advert. Small and of fixed size: strangers have one too.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// The last encryption counter that was accepted.
-    pub counter: Option<u32>,
+    /// The gate for encryption counters.
+    pub counter: fresh::Counter,
+    /// The filter for packet ids.
+    pub packets: fresh::PacketIds,
     /// The model a family recognised, for adverts that carry state but not the model (SwitchBot without its scan response).
     pub model: Option<&'static str>,
     /// A number of the family's own: the last toggle bit, state number or sequence, to tell a change from a repeat.
@@ -177,6 +178,11 @@ impl Decoded {
         Decoded { family, says: Vec::with_capacity(6), ..Decoded::default() }
     }
 
+    /// What no family knew.
+    pub fn unknown() -> Decoded {
+        Decoded::refused("", Reject::NoDecodableObject)
+    }
+
     pub fn refused(family: &'static str, reject: Reject) -> Decoded {
         Decoded { family, reject: Some(reject), ..Decoded::default() }
     }
@@ -222,7 +228,7 @@ impl Decoded {
 type Decode = fn(&Heard<'_>, &mut Memory) -> Option<Decoded>;
 
 /// In the order asked: whoever recognises an advert by its own UUID or company goes before whoever guesses.
-const FAMILIES: &[Decode] = &[bthome_v2::decode];
+const FAMILIES: &[Decode] = &[bthome_v2::decode, bthome_v1::decode, mibeacon::decode];
 
 /// One family's reader of GATT values: `None` where the value is not its own.
 type DecodeGatt = fn(&Gatt<'_>) -> Option<Decoded>;
@@ -246,6 +252,16 @@ pub fn decode(advert: &Advert, key: Option<&BindKey>, memory: &mut Memory, at: M
         first_refused.get_or_insert(decoded);
     }
     first_refused
+}
+
+/// A characteristic's name as [`Gatt`] has it: lower case, and short where it is on the Bluetooth base UUID.
+pub fn gatt_name(text: &str) -> String {
+    let short = text.parse::<uuid::Uuid>().ok().and_then(|uuid| {
+        let short = (uuid.as_u128() >> 96) as u32;
+        let short = u16::try_from(short).ok()?;
+        (super::uuid16(short) == uuid).then(|| format!("{short:04x}"))
+    });
+    short.unwrap_or_else(|| text.to_ascii_lowercase())
 }
 
 /// What a GATT value says.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::ser::{Serialize, Serializer};
 
+use crate::time::Wall;
+
 /// One thing an advert says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {
@@ -19,18 +21,22 @@ macro_rules! names {
             $($(#[$doc])* $name,)*
             /// Printed within `other`, under the name that the family's peers give it.
             Other(&'static str),
+            /// One of several of its kind: `door_2`. Printed within `other`.
+            Nth(&'static str, u8),
             /// Printed within `events`: something happened at this part of the device; the value says what.
             Event(&'static str),
+            EventNth(&'static str, u8),
         }
 
         impl Name {
             /// The vocabulary's own names.
             pub const ALL: &[Name] = &[$(Name::$name),*];
 
+            /// Without the number of an instance.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Name::$name => $text,)*
-                    Name::Other(name) | Name::Event(name) => name,
+                    Name::Other(name) | Name::Nth(name, _) | Name::Event(name) | Name::EventNth(name, _) => name,
                 }
             }
         }
@@ -44,8 +50,6 @@ names! {
     LivenessOnly = "liveness_only",
     Sequence = "sequence",
     PacketId = "packet_id",
-    /// The decrypted payload in hex. Said only to `portcullis decode`.
-    Plaintext = "plaintext",
 
     // Locks and doors.
     /// `locked`, `unlocked`, `locking`, `unlocking`, `jammed`, `not_fully_locked`, `unknown`. With a `lock_method` it is an
@@ -136,6 +140,18 @@ impl Name {
         matches!(self, FrameCounter | TriggerBased | LivenessOnly | Sequence | PacketId)
     }
 
+    pub fn is_event(&self) -> bool {
+        matches!(self, Name::Event(_) | Name::EventNth(..))
+    }
+
+    pub fn is_other(&self) -> bool {
+        matches!(self, Name::Other(_) | Name::Nth(..))
+    }
+
+    pub fn is_of_the_vocabulary(&self) -> bool {
+        !self.is_event() && !self.is_other()
+    }
+
     /// The name in the vocabulary's own spelling, as configuration rules give it.
     pub fn parse(text: &str) -> Option<Name> {
         Name::ALL.iter().copied().find(|name| name.as_str() == text)
@@ -144,7 +160,11 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.as_str())?;
+        match self {
+            Name::Nth(_, n) | Name::EventNth(_, n) => write!(f, "_{n}"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -155,6 +175,8 @@ pub enum Value {
     Float(f64),
     Word(&'static str),
     Text(Box<str>),
+    /// Seconds since 1970 in UTC, printed as RFC 3339.
+    Time(i64),
     /// Small records such as an iBeacon's fields.
     Record(Box<[(&'static str, Value)]>),
 }
@@ -214,6 +236,7 @@ impl Serialize for Value {
             Value::Float(f) => s.serialize_f64(*f),
             Value::Word(text) => s.serialize_str(text),
             Value::Text(text) => s.serialize_str(text),
+            Value::Time(at) => s.collect_str(&Wall(at.saturating_mul(1000)).utc().to_rfc3339()),
             Value::Record(fields) => s.collect_map(fields.iter().map(|(name, value)| (name, value))),
         }
     }

@@ -31,7 +31,7 @@ fn signal(decoded: &Decoded, Statement { name, value }: &Statement, out: &mut Ve
         Name::Doorbell if truth == Some(true) => out.push(Signal::Doorbell),
         // The lock counts failed entries itself and says so as an event of its own.
         Name::Alarm => out.extend(denied(decoded, value)),
-        Name::Doorbell | Name::Other(_) | Name::Event(_) => {}
+        Name::Doorbell | Name::Other(_) | Name::Nth(..) | Name::Event(_) | Name::EventNth(..) => {}
         name => out.extend(value.number().map(|value| Signal::Measured { name: name.as_str(), value })),
     }
 }
@@ -66,25 +66,35 @@ fn lock(decoded: &Decoded, value: &Value) -> Option<Signal> {
 /// MiBeacon's methods; the other families have none.
 fn method(word: &str) -> Method {
     match word {
-        "password" | "one_time_password" | "two_step_verification" | "biometrics" | "coercion" => Method::Keycode,
-        "key_method" | "manual" | "turntable" => Method::Manual,
+        "password" | "one_time_password" | "two_step_verification" => Method::Keycode,
+        "key_method" | "turntable_method" | "manual" => Method::Manual,
         "automatic" => Method::Automatic,
-        "nfc" => Method::Card,
+        "nfc_method" => Method::Card,
         "bluetooth" | "homekit" => Method::Bluetooth,
+        // A finger or a face: the world's events have no word for it.
         _ => Method::Unknown,
     }
 }
 
+/// Who operated the lock, where it was a password: fingers and keys are numbered from one, too, and a finger must not be
+/// taken for the code in the slot of the same number.
 fn user(decoded: &Decoded) -> Option<LockUser> {
-    match decoded.get(Name::LockUserId)? {
-        Value::Int(id) => u32::try_from(*id).ok().map(LockUser),
+    match (decoded.get(Name::LockUserKind)?.text()?, decoded.get(Name::LockUserId)?) {
+        ("password", Value::Int(id)) => u32::try_from(*id).ok().map(LockUser),
         _ => None,
     }
 }
 
 fn denied(decoded: &Decoded, alarm: &Value) -> Option<Signal> {
     let reason = match alarm.text()? {
-        text if text.starts_with("frequent_unlocking") => DenyReason::TooManyAttempts,
+        "frequent_unlocking_with_incorrect_password"
+        | "frequent_unlocking_with_wrong_fingerprints"
+        | "the_wrong_key_is_frequently_unlocked"
+        | "error_nfc_frequently_unlocks"
+        | "failure_to_unlock_frequently_in_multiple_ways"
+        | "unlocking_the_face_frequently_fails"
+        | "failure_to_unlock_the_vein_frequently"
+        | "palmprints_frequently_fail_to_unlock" => DenyReason::TooManyAttempts,
         _ => return None,
     };
     Some(Signal::AccessDenied { reason, user: user(decoded) })
