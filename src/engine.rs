@@ -130,7 +130,8 @@ impl Engine {
     }
 
     fn keep_soft(&mut self) {
-        self.record(Output { rows: self.hub.soft_rows(), ..Output::default() });
+        let rows = self.hub.soft_rows();
+        self.record(Output { rows, ..Output::default() });
     }
 
     /// Comes back once everything handed to the store is on disk.

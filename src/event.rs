@@ -223,6 +223,16 @@ pub enum ErrorCode {
     AccountDisconnected,
 }
 
+impl ErrorCode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorCode::DeviceDisconnected => "device_disconnected",
+            ErrorCode::HubDisconnected => "hub_disconnected",
+            ErrorCode::AccountDisconnected => "account_disconnected",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
     pub reason_code: String,
@@ -246,6 +256,63 @@ pub struct Issue {
     pub error_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning_code: Option<String>,
+}
+
+impl Issue {
+    pub fn error(since: Option<Wall>, code: &str, message: &str) -> Issue {
+        Issue { error_code: Some(code.to_owned()), ..Issue::new(since, message) }
+    }
+
+    pub fn warning(since: Option<Wall>, code: &str, message: &str) -> Issue {
+        Issue { warning_code: Some(code.to_owned()), ..Issue::new(since, message) }
+    }
+
+    fn new(since: Option<Wall>, message: &str) -> Issue {
+        let created_at = since.unwrap_or_default().to_string();
+        Issue { created_at, message: message.to_owned(), error_code: None, warning_code: None }
+    }
+}
+
+/// Whose errors and warnings an event carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Issues {
+    None,
+    Account,
+    /// The device's and the account's.
+    Device,
+    /// The code's, the device's and the account's.
+    AccessCode,
+}
+
+impl EventType {
+    pub fn issues(self) -> Issues {
+        match self {
+            EventType::ConnectedAccountDisconnected => Issues::Account,
+            EventType::DeviceDisconnected
+            | EventType::DeviceUnmanagedDisconnected
+            | EventType::DeviceConnectionBecameFlaky
+            | EventType::DeviceAccessoryKeypadDisconnected => Issues::Device,
+            EventType::AccessCodeDelayInSettingOnDevice
+            | EventType::AccessCodeFailedToSetOnDevice
+            | EventType::AccessCodeDelayInRemovingFromDevice
+            | EventType::AccessCodeFailedToRemoveFromDevice
+            | EventType::AccessCodeUnmanagedFailedToConvertToManaged => Issues::AccessCode,
+            _ => Issues::None,
+        }
+    }
+
+    /// Whether it is told of a device that nobody manages; of those, nothing else is.
+    pub fn is_told_of_unmanaged(self) -> bool {
+        matches!(
+            self,
+            EventType::DeviceUnmanagedConnected
+                | EventType::DeviceUnmanagedDisconnected
+                | EventType::DeviceUnmanagedConvertedToManaged
+                | EventType::DeviceConvertedToUnmanaged
+                | EventType::DeviceRemoved
+                | EventType::DeviceDeleted
+        )
+    }
 }
 
 impl Dialect {

@@ -4,6 +4,7 @@
 //! secret is never shown, not even a wrong one. A key is added in [`sections`], on one line with its default and its check.
 
 pub mod check;
+mod judgement;
 mod read;
 mod sections;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use ::config::{Environment, FileFormat, Value, ValueKind};
 use uuid::Uuid;
 
+pub use judgement::JudgementSection;
 pub use read::Problem;
 pub use sections::{
     AdoptSection, BleSection, Codes, DevicePlace, DeviceSection, EventsSection, HttpSection, HubSection, MqttSection,
@@ -41,6 +43,7 @@ pub struct Config {
     pub mqtt: MqttSection,
     pub http: HttpSection,
     pub events: EventsSection,
+    pub judgement: JudgementSection,
     pub devices: Vec<DeviceSection>,
 }
 
@@ -55,6 +58,7 @@ impl Default for Config {
             mqtt: MqttSection::default(),
             http: HttpSection::default(),
             events: EventsSection::default(),
+            judgement: JudgementSection::default(),
             devices: Vec::new(),
         }
     }
@@ -124,6 +128,7 @@ impl Config {
             mqtt: MqttSection::read(t.section("mqtt"), beside),
             http: HttpSection::read(t.section("http"), beside),
             events: EventsSection::read(t.section("events")),
+            judgement: JudgementSection::read(t.section("judgement")),
             devices: devices.into_iter().map(|(_, device)| device).collect(),
         };
         t.end();
@@ -139,7 +144,8 @@ impl Config {
             time_zone: self.hub.time_zone,
             adopt_ble: self.adopt.ble,
             adopt_zwave: self.adopt.zwave,
-            low_battery: 0.20,
+            battery: self.judgement.battery,
+            flaky: self.judgement.flaky,
             devices: self.devices.iter().map(DeviceSection::settings).collect(),
             networks: self.zwave.iter().map(|z| Arc::from(z.name.as_str())).collect(),
         }
@@ -158,13 +164,20 @@ impl DeviceSection {
     fn settings(&self) -> DeviceSettings {
         DeviceSettings {
             id: self.id,
-            place: match &self.place {
-                DevicePlace::Ble(address) => Place::Ble(*address),
-                DevicePlace::Zwave { network, node } => Place::Zwave { network: network.as_str().into(), node: *node },
-            },
+            place: self.place.settings(),
             name: self.name.clone(),
             time_zone: self.time_zone,
             interval: self.interval_s.map(|s| Duration::from_secs(s.into())),
+            accessory_of: self.accessory_of.as_ref().map(DevicePlace::settings),
+        }
+    }
+}
+
+impl DevicePlace {
+    fn settings(&self) -> Place {
+        match self {
+            DevicePlace::Ble(address) => Place::Ble(*address),
+            DevicePlace::Zwave { network, node } => Place::Zwave { network: network.as_str().into(), node: *node },
         }
     }
 }

@@ -267,6 +267,8 @@ pub struct DeviceSection {
     pub time_zone: Option<chrono_tz::Tz>,
     /// Seconds between the signs of life of a sleepy device.
     pub interval_s: Option<u32>,
+    /// The lock whose keypad this is.
+    pub accessory_of: Option<DevicePlace>,
     pub codes: Codes,
     /// The slots that the hub may write.
     pub slots: Option<RangeInclusive<u16>>,
@@ -342,6 +344,7 @@ impl DeviceSection {
         let time_zone = t.maybe("time_zone", check::time_zone);
         // From a second to a month: a sleepy device that speaks less often says nothing by its silence.
         let interval_s = t.maybe("interval_s", check::whole(1..=2_678_400));
+        let accessory_of = t.maybe("accessory_of", lock_of_keypad);
         let codes = t.get("codes", Codes::Observe, word(CODES));
         let slots = t.maybe("slots", check::slots);
         if slots.is_some() && codes == Codes::Observe {
@@ -349,8 +352,23 @@ impl DeviceSection {
         }
         t.end();
         let bindkey = bindkey.map(|k| BindKey::new(hex::decode(k.reveal()).unwrap_or_default()));
-        Some(DeviceSection { id, place: place?, name, bindkey, time_zone, interval_s, codes, slots })
+        Some(DeviceSection { id, place: place?, name, bindkey, time_zone, interval_s, accessory_of, codes, slots })
     }
+}
+
+/// A lock as its keypad names it: by address, or `main/2`.
+fn lock_of_keypad(value: &::config::Value) -> Result<DevicePlace, String> {
+    let text = check::text(value)?;
+    let node = || {
+        let (network, node) = text.split_once('/')?;
+        Some(DevicePlace::Zwave { network: network.to_owned(), node: node.parse().ok()? })
+    };
+    let place = text.parse().map(DevicePlace::Ble).ok().or_else(node);
+    place.ok_or_else(|| {
+        format!(
+            "is {text:?}; the lock's address is right (\"C0:FF:EE:00:00:01\"), or its network and node (\"main/2\")"
+        )
+    })
 }
 
 /// Classic nodes, and Long Range ones (Z-Wave Long Range, node ids 256 to 4000).

@@ -1,7 +1,14 @@
 //! What a user may ask of the hub, and how it answers.
 
-use serde_json::Value;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 use uuid::Uuid;
+
+use super::noise::{self, ThresholdDraft};
+use super::tell::Teller;
+use super::{Hub, Origin, Output, life};
+use crate::time::Now;
 
 /// Pairs a command with its [`Reply`]; chosen by whoever commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +34,21 @@ pub enum Command {
         device_id: Uuid,
         name: Option<String>,
     },
+    /// Makes a noise threshold, or changes the one that has this id.
+    SetNoiseThreshold {
+        device_id: Uuid,
+        threshold_id: Option<Uuid>,
+        draft: ThresholdDraft,
+    },
+    DeleteNoiseThreshold {
+        device_id: Uuid,
+        threshold_id: Uuid,
+    },
+    /// Someone completed the connect form of a network.
+    Login {
+        network: Arc<str>,
+        connect_webview_id: Uuid,
+    },
 }
 
 /// The answer to a [`Command`], shown only after the step that made it is on disk.
@@ -38,4 +60,77 @@ pub enum CommandError {
     NoSuchDevice(Uuid),
     #[error("{0}")]
     Refused(String),
+}
+
+impl Hub {
+    pub(super) fn command(&mut self, now: Now, command: Command, out: &mut Output) -> Reply {
+        let device_id = match command {
+            Command::Login { network, connect_webview_id } => {
+                return self.login(now, &network, connect_webview_id, out);
+            }
+            Command::Adopt { device_id, .. }
+            | Command::Release { device_id }
+            | Command::Delete { device_id }
+            | Command::Rename { device_id, .. }
+            | Command::SetNoiseThreshold { device_id, .. }
+            | Command::DeleteNoiseThreshold { device_id, .. } => device_id,
+        };
+        if let (Command::Adopt { .. }, Some(key)) = (&command, self.deleted_key(device_id)) {
+            self.readopt(now, key, out);
+        }
+        let key = self.key_of(device_id).ok_or(CommandError::NoSuchDevice(device_id))?;
+        let listed = self.devices.get(&key).is_some_and(|d| d.origin == Origin::Config);
+        if listed && matches!(command, Command::Release { .. } | Command::Delete { .. }) {
+            let what = "the device is in the configuration; take its [[devices]] entry out and reload";
+            return Err(CommandError::Refused(what.into()));
+        }
+        if matches!(command, Command::Delete { .. }) {
+            self.delete(now, key, out);
+            return Ok(Value::Null);
+        }
+        let device = self.devices.get_mut(&key).ok_or(CommandError::NoSuchDevice(device_id))?;
+        let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
+        let reply = match command {
+            Command::Adopt { name, .. } => {
+                if !device.managed {
+                    life::convert(device, Origin::User, &mut teller);
+                }
+                if name.is_some() {
+                    device.rename(name, &mut teller);
+                }
+                None
+            }
+            Command::Release { .. } => {
+                if device.managed {
+                    life::release(device, Origin::Released, &mut teller);
+                }
+                None
+            }
+            Command::Rename { name, .. } => {
+                device.rename(name.filter(|n| !n.trim().is_empty()), &mut teller);
+                None
+            }
+            Command::SetNoiseThreshold { threshold_id, draft, .. } => {
+                let id = threshold_id.unwrap_or_else(|| teller.new_id());
+                Some(noise::set(device, id, draft, &mut teller).map_err(CommandError::Refused)?)
+            }
+            Command::DeleteNoiseThreshold { threshold_id, .. } => {
+                if !noise::delete(device, threshold_id) {
+                    return Err(CommandError::Refused(format!("the device has no noise threshold {threshold_id}")));
+                }
+                Some(Value::Null)
+            }
+            Command::Login { .. } | Command::Delete { .. } => None,
+        };
+        teller.keep(device);
+        Ok(reply.unwrap_or_else(|| json!(device.view())))
+    }
+
+    fn login(&mut self, now: Now, network: &Arc<str>, connect_webview_id: Uuid, out: &mut Output) -> Reply {
+        if !self.world.settings.networks.contains(network) {
+            return Err(CommandError::Refused(format!("no [[zwave]] network is named {network:?}")));
+        }
+        self.accounts.login(network, connect_webview_id, &mut Teller::new(&mut self.world, None, now, out));
+        Ok(Value::Null)
+    }
 }

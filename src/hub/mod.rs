@@ -10,30 +10,37 @@ mod clock;
 mod command;
 mod device;
 mod edges;
+mod flaky;
+mod life;
 mod lock;
-#[allow(dead_code)] // until the first concern puts something off
 mod nodes;
+mod noise;
 pub mod presence;
 mod settings;
-#[allow(dead_code)]
+mod strangers;
 mod tell;
-#[allow(dead_code)]
 mod timers;
+mod view;
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
 pub use accounts::Account;
-pub use battery::Battery;
+pub use battery::{Battery, BatterySettings};
 pub use command::{Command, CommandError, CommandId, Reply};
-pub use device::Device;
+pub use device::{Device, Mark, Origin};
+pub use flaky::{Flaky, FlakySettings};
 pub use lock::Lock;
+pub use noise::{DailyTime, Noise, Threshold, ThresholdDraft, Window};
 pub use settings::{Adopt, DeviceSettings, Place, Settings};
+pub use view::{AccountView, BatteryView, DeviceView, Known};
 
 use crate::event::{ErrorCode, Event};
-use crate::signal::{DeviceKey, Link, LinkNews, Report, Signal};
+use crate::signal::{Description, DeviceKey, Link, LinkNews, Report, Signal};
 use crate::time::{Mono, Now, Wall};
+use accounts::Accounts;
+use clock::Correction;
 use tell::{Teller, World};
 use timers::{Concern, Timer};
 
@@ -75,16 +82,22 @@ pub enum RowKind {
     Account,
     /// The presence model of a device: soft, written once a minute at most.
     Presence,
+    /// What is remembered of a device that is gone.
+    Past,
+    /// An event that waits for the clock to be set.
+    Held,
 }
 
 impl RowKind {
-    pub const ALL: &[RowKind] = &[RowKind::Device, RowKind::Account, RowKind::Presence];
+    pub const ALL: &[RowKind] = &[RowKind::Device, RowKind::Account, RowKind::Presence, RowKind::Past, RowKind::Held];
 
     pub fn as_str(self) -> &'static str {
         match self {
             RowKind::Device => "device",
             RowKind::Account => "account",
             RowKind::Presence => "presence",
+            RowKind::Past => "past",
+            RowKind::Held => "held",
         }
     }
 }
@@ -108,9 +121,14 @@ impl Output {
 pub struct Hub {
     world: World,
     devices: HashMap<DeviceKey, Device>,
-    accounts: accounts::Accounts,
+    accounts: Accounts,
     presence: presence::Judge,
     nodes: nodes::Nodes,
+    strangers: strangers::Strangers,
+    /// Of devices that are gone.
+    past: HashMap<DeviceKey, life::Past>,
+    /// The first step has been made.
+    started: bool,
 }
 
 impl Hub {
@@ -120,25 +138,32 @@ impl Hub {
 
     /// Starts from what was stored. `last_created` is the `created_at` of the log's last event.
     pub fn restore(settings: Settings, rows: Vec<Row>, last_created: Wall, now: Now) -> Hub {
+        let clock = clock::Clock::new(last_created, now);
         let mut hub = Hub {
-            accounts: accounts::Accounts::new(&settings),
+            world: World { settings, clock, timers: timers::Timers::default() },
+            devices: HashMap::new(),
+            accounts: Accounts::default(),
             presence: presence::Judge::default(),
             nodes: nodes::Nodes::default(),
-            devices: HashMap::new(),
-            world: World { settings, clock: clock::Clock::new(last_created), timers: timers::Timers::default() },
+            strangers: strangers::Strangers::default(),
+            past: HashMap::new(),
+            started: false,
         };
+        let mut devices = Vec::new();
         for row in rows {
             let Some(value) = row.value else { continue };
             match row.kind {
-                RowKind::Device => {
-                    if let Ok(device) = serde_json::from_value::<Device>(value) {
-                        hub.watch(&device, now.mono);
-                        hub.devices.insert(device.key, device);
-                    }
-                }
+                RowKind::Device => devices.extend(Device::from_row(value)),
                 RowKind::Account => hub.accounts.restore(value),
                 RowKind::Presence => {}
+                RowKind::Past => hub.restore_past(value),
+                RowKind::Held => hub.world.clock.restore(value),
             }
+        }
+        // After the accounts: they say where a device is in the configuration.
+        for device in devices {
+            hub.watch(&device, now.mono);
+            hub.devices.insert(device.key, device);
         }
         hub
     }
@@ -147,19 +172,44 @@ impl Hub {
         self.devices.values()
     }
 
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.iter()
+    }
+
+    /// Unmanaged devices that were turned away because there are too many.
+    pub fn strangers_refused(&self) -> u64 {
+        self.strangers.refused
+    }
+
     /// When the next timer is due; `step` with [`Input::Wake`] then.
     pub fn wake_at(&self) -> Option<Mono> {
         [self.world.timers.wake_at(), self.presence.wake_at(), self.nodes.wake_at()].into_iter().flatten().min()
     }
 
     /// The soft state, for a stop and once a minute.
-    pub fn soft_rows(&self) -> Vec<Row> {
-        Vec::new()
+    pub fn soft_rows(&mut self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for key in self.keys(|d| d.soft.dirty) {
+            if let Some(device) = self.devices.get_mut(&key) {
+                device.soft.dirty = false;
+                rows.push(Row { kind: RowKind::Device, key: device.device_id.to_string(), value: device.row() });
+            }
+        }
+        rows
     }
 
     /// One input judged.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Output) {
-        let now = self.world.clock.date(now);
+        let (now, correction) = self.world.clock.date(now);
+        if self.world.clock.is_ripe() || correction.is_some() {
+            self.clock_is_set(now, correction, out);
+        }
+        let from = out.events.len();
+        if !self.started {
+            self.started = true;
+            self.resume(now, out);
+            self.reconcile(now, out);
+        }
         self.wake(now, out);
         match input {
             Input::Report(report) => self.report(now, report, out),
@@ -168,8 +218,36 @@ impl Hub {
                 let reply = self.command(now, command, out);
                 out.replies.push((id, reply));
             }
-            Input::Configure(settings) => self.world.settings = *settings,
+            Input::Configure(settings) => {
+                self.world.settings = *settings;
+                self.reconcile(now, out);
+            }
             Input::Wake => {}
+        }
+        if self.world.clock.holds() && out.events.len() > from {
+            self.world.clock.hold(now, from, out);
+            self.world.timers.set(Timer::Clock, self.world.clock.wait_ends());
+        }
+    }
+
+    /// The clock is set, or no longer waited for: what waited is told, and what was dated wrongly is dated anew.
+    fn clock_is_set(&mut self, now: Now, correction: Option<Correction>, out: &mut Output) {
+        self.world.timers.cancel(Timer::Clock);
+        self.world.clock.release(now, correction, out);
+        let Some(correction) = correction else { return };
+        for key in self.keys(|_| true) {
+            let mut teller = Teller::new(&mut self.world, None, now, out);
+            if let Some(device) = self.devices.get_mut(&key)
+                && device.mend_dates(correction)
+            {
+                teller.keep(device);
+            }
+        }
+        let mut teller = Teller::new(&mut self.world, None, now, out);
+        for account in self.accounts.iter_mut() {
+            if correction.mend(&mut account.created_at) | account.since.as_mut().is_some_and(|d| correction.mend(d)) {
+                teller.keep_account(account);
+            }
         }
     }
 
@@ -194,12 +272,21 @@ impl Hub {
         match timer {
             Timer::Device(key, concern) => {
                 let Some(device) = self.devices.get_mut(&key) else { return };
-                let mut teller = Teller::new(&mut self.world, now, out);
+                let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
                 if device.due(concern, &mut teller) {
                     teller.keep(device);
                 }
             }
-            Timer::Account(_) | Timer::Clock => {}
+            Timer::Account(home) => {
+                if self.accounts.deaf(&mut Teller::new(&mut self.world, None, now, out)) {
+                    self.lose_all(now, home, out);
+                }
+            }
+            Timer::Sync => self.accounts.ble_synced(&mut Teller::new(&mut self.world, None, now, out)),
+            Timer::Clock => {
+                self.world.clock.give_up();
+                self.world.clock.release(now, None, out);
+            }
         }
     }
 
@@ -214,22 +301,51 @@ impl Hub {
         }
     }
 
+    /// Everything that an account reaches is lost with it, each device once.
+    fn lose_all(&mut self, now: Now, home: Option<u32>, out: &mut Output) {
+        let of_account = |d: &Device| match d.key {
+            DeviceKey::Ble(_) => home.is_none(),
+            DeviceKey::Zwave { home: h, .. } => home == Some(h),
+        };
+        for key in self.keys(|d| d.connected && of_account(d)) {
+            let code = self.accounts.of(&key).map_or(ErrorCode::HubDisconnected, Account::error_code);
+            self.lose(now, key, code, out);
+        }
+        if let Some(home) = home {
+            self.nodes.bridge(home, false, now.mono);
+        }
+    }
+
     fn lose(&mut self, now: Now, key: DeviceKey, code: ErrorCode, out: &mut Output) {
-        let mut teller = Teller::new(&mut self.world, now, out);
+        let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         if let Some(device) = self.devices.get_mut(&key)
             && device.connected
         {
             device.disconnected(code, &mut teller);
             teller.keep(device);
+            self.tell_lock_of_keypad(now, key, out);
         }
     }
 
     fn find(&mut self, now: Now, key: DeviceKey, out: &mut Output) {
-        let mut teller = Teller::new(&mut self.world, now, out);
+        let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         if let Some(device) = self.devices.get_mut(&key)
             && !device.connected
         {
             device.connected(&mut teller);
+            teller.keep(device);
+            self.tell_lock_of_keypad(now, key, out);
+        }
+    }
+
+    /// A keypad that the configuration calls a lock's accessory came or went.
+    fn tell_lock_of_keypad(&mut self, now: Now, keypad: DeviceKey, out: &mut Output) {
+        let connected = self.devices.get(&keypad).is_some_and(|d| d.connected);
+        let listed = self.accounts.place(&keypad).and_then(|place| self.world.settings.device(&place));
+        let lock = listed.and_then(|l| l.accessory_of.as_ref()).and_then(|lock| self.accounts.key(lock));
+        let Some(device) = lock.and_then(|lock| self.devices.get_mut(&lock)) else { return };
+        let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
+        if edges::keypad(device, connected, &mut teller) {
             teller.keep(device);
         }
     }
@@ -248,10 +364,10 @@ impl Hub {
 
     fn report(&mut self, now: Now, report: Report, out: &mut Output) {
         let key = report.device;
-        if !self.devices.contains_key(&key) && !self.meet(now, &report) {
+        self.accounts.meet(&key, &report.link, &mut Teller::new(&mut self.world, None, now, out));
+        if !self.devices.contains_key(&key) && !self.meet(now, &report, out) {
             return;
         }
-        self.accounts.meet(&key, &mut Teller::new(&mut self.world, now, out));
         match key {
             DeviceKey::Ble(_) => {
                 if self.presence.heard(key, &report.link, report.irregular, now.mono) {
@@ -263,15 +379,13 @@ impl Hub {
                 self.judge_nodes(now, out);
             }
         }
-        let Some(device) = self.devices.get_mut(&key) else { return };
-        let mut teller = Teller::new(&mut self.world, now, out);
-        teller.occurred_at = report.occurred_at;
-        let mut changed = false;
-        for signal in report.signals {
-            changed |= device.signal(signal, &mut teller);
+        if report.signals.contains(&Signal::Removed) {
+            return self.removed(now, key, out);
         }
-        if changed {
-            device.counter = report.counter.or(device.counter);
+        let Some(device) = self.devices.get_mut(&key) else { return };
+        let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
+        teller.occurred_at = report.occurred_at;
+        if device.heard(report, &mut teller) {
             teller.keep(device);
         }
     }
@@ -292,65 +406,100 @@ impl Hub {
         }
     }
 
-    /// A device that is not known: true where it now is.
-    fn meet(&mut self, now: Now, report: &Report) -> bool {
-        let key = report.device;
-        let Some(place) = self.accounts.place(&key) else { return false };
-        let listed = self.world.settings.device(&place);
-        if listed.is_none() && !self.world.settings.adopts(&key, report.family) {
-            return false;
-        }
-        let account_id = self.accounts.account_id(&key, &self.world.settings);
-        let device = Device::new(key, account_id, listed);
-        self.watch(&device, now.mono);
-        self.devices.insert(key, device);
-        true
-    }
-
     fn link(&mut self, now: Now, link: &Link, news: LinkNews, out: &mut Output) {
-        match news {
-            LinkNews::Adapter { powered, scanning } => self.presence.adapter(link, powered && scanning, now.mono),
-            LinkNews::BridgeUp { home } => self.nodes.bridge(home, true, now.mono),
-            LinkNews::BridgeSynced { .. } | LinkNews::BridgeDown(_) | LinkNews::Nodes { .. } => {}
+        if let LinkNews::Adapter { powered, scanning } = news {
+            self.presence.adapter(link, powered && scanning, now.mono);
         }
-        let mut teller = Teller::new(&mut self.world, now, out);
-        self.accounts.link(link, &news, &mut teller);
-    }
-
-    fn command(&mut self, _now: Now, command: Command, _out: &mut Output) -> Reply {
-        match command {
-            Command::Adopt { device_id, .. }
-            | Command::Release { device_id }
-            | Command::Delete { device_id }
-            | Command::Rename { device_id, .. } => Err(CommandError::NoSuchDevice(device_id)),
+        let mut lost = Vec::new();
+        self.accounts.link(link, &news, &mut Teller::new(&mut self.world, None, now, out), &mut lost);
+        for home in lost {
+            self.lose_all(now, home, out);
+        }
+        match news {
+            LinkNews::BridgeUp { home } => {
+                self.nodes.bridge(home, true, now.mono);
+                self.reconcile(now, out);
+            }
+            LinkNews::Nodes { home, nodes } => self.nodes_are(now, home, &nodes, out),
+            LinkNews::Adapter { .. } | LinkNews::BridgeSynced { .. } | LinkNews::BridgeDown(_) => {}
         }
     }
 }
 
 impl Device {
-    /// One signal judged; true where the device's durable state changed.
+    /// What a report says of the device; true where its durable state changed.
+    fn heard(&mut self, report: Report, teller: &mut Teller<'_>) -> bool {
+        // The same frame, heard again: a sign of life, and that is all.
+        if report.counter.is_some() && report.counter == self.soft.counter.or(self.counter) {
+            return false;
+        }
+        let mut changed = false;
+        if self.family.is_empty() && !report.family.is_empty() {
+            report.family.clone_into(&mut self.family);
+            changed = true;
+        }
+        if self.description.name.is_none()
+            && let Some(name) = &report.name
+        {
+            changed |= self.described(Description { name: Some(name.to_string()), ..Description::default() }, teller);
+        }
+        for signal in report.signals {
+            changed |= self.guess_kind(&signal);
+            changed |= self.signal(signal, teller);
+        }
+        self.soft.counter = report.counter.or(self.soft.counter);
+        if changed {
+            self.counter = report.counter.or(self.counter);
+        }
+        changed
+    }
+
+    /// One signal judged; true where the device's durable state changed. A new concern is an arm here and a file.
     fn signal(&mut self, signal: Signal, teller: &mut Teller<'_>) -> bool {
         match signal {
             Signal::Lock(state) => lock::state(self, state, teller),
             Signal::LockOperation { locked, method, user } => lock::operation(self, locked, method, user, teller),
             Signal::AccessDenied { reason, user } => lock::denied(self, reason, user, teller),
+            Signal::Door { open } => edges::door(self, open),
             Signal::Battery { percent } => battery::reading(self, percent, teller),
+            Signal::BatteryLow(low) => battery::says_low(self, low, teller),
+            Signal::BatteryCharging(charging) => battery::charging(self, charging),
             Signal::Tamper(tampered) => edges::tamper(self, tampered, teller),
             Signal::Moved => edges::moved(self, teller),
+            Signal::SoundLevel { decibels } => noise::level(self, decibels, teller),
+            Signal::Doorbell => edges::doorbell(self, teller),
+            Signal::Privacy(on) => edges::privacy(self, on, teller),
+            Signal::ThirdParty(there) => edges::third_party(self, there, teller),
+            Signal::Keypad { connected } => edges::keypad(self, connected, teller),
+            Signal::Described(said) => self.described(*said, teller),
             Signal::Remembered(state) => match *state {
                 Signal::Lock(state) => lock::remembered(self, state, teller),
-                Signal::Tamper(tampered) if self.tampered.is_none() => self.tampered.replace(tampered).is_none(),
+                Signal::Tamper(tampered) => edges::tamper_remembered(self, tampered, teller),
                 state => self.signal(state, teller),
             },
-            _ => false,
+            Signal::Measured { name, value } => self.measured(name, value),
+            Signal::SoundDetected(on) => self.measured("sound_detected", f64::from(on)),
+            Signal::Motion(on) => self.measured("motion", f64::from(on)),
+            Signal::Vacation(on) => self.measured("vacation", f64::from(on)),
+            Signal::Vibration(on) => self.measured("vibration", f64::from(on)),
+            // Judged before: the node's presence, the device's end. Codes are the access codes' business.
+            Signal::Node(_) | Signal::Removed | Signal::Connectivity(_) | Signal::Code(_) => false,
         }
+    }
+
+    /// A reading that nothing is told about: shown, but not worth a write of its own.
+    fn measured(&mut self, name: &'static str, value: f64) -> bool {
+        self.soft.dirty |= self.soft.measured.insert(name, value) != Some(value);
+        false
     }
 
     /// A judgement that was put off is due; true where the device's durable state changed.
     fn due(&mut self, concern: Concern, teller: &mut Teller<'_>) -> bool {
         match concern {
             Concern::Lock => lock::due(self, teller),
-            Concern::Node | Concern::Battery | Concern::Flaky | Concern::Noise => false,
+            Concern::Battery => battery::due(self, teller),
+            Concern::Flaky => flaky::due(self, teller),
+            Concern::Noise => noise::due(self, teller),
         }
     }
 }

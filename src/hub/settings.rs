@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{BatterySettings, FlakySettings};
 use crate::signal::{Address, DeviceKey};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +17,8 @@ pub struct Settings {
     pub time_zone: chrono_tz::Tz,
     pub adopt_ble: Adopt,
     pub adopt_zwave: Adopt,
-    /// Fraction at or under which a battery is low.
-    pub low_battery: f64,
+    pub battery: BatterySettings,
+    pub flaky: FlakySettings,
     pub devices: Vec<DeviceSettings>,
     /// The names of the configured Z-Wave networks.
     pub networks: Vec<Arc<str>>,
@@ -42,6 +43,8 @@ pub struct DeviceSettings {
     pub time_zone: Option<chrono_tz::Tz>,
     /// A sleepy device's own interval between signs of life.
     pub interval: Option<Duration>,
+    /// The lock whose keypad this is.
+    pub accessory_of: Option<Place>,
 }
 
 /// Where a configured device is found. A Z-Wave network's home id is known only once its driver was met.
@@ -52,6 +55,7 @@ pub enum Place {
 }
 
 impl Settings {
+    /// Not for every advert: what the configuration names is known to the hub from the start.
     pub fn device(&self, place: &Place) -> Option<&DeviceSettings> {
         self.devices.iter().find(|d| d.place == *place)
     }

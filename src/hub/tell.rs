@@ -2,10 +2,11 @@
 
 use uuid::{Builder, Uuid};
 
+use super::accounts::Accounts;
 use super::clock::Clock;
 use super::timers::{Concern, Timer, Timers};
 use super::{Account, Action, Device, Output, Row, RowKind, Settings};
-use crate::event::{Details, Event, EventType};
+use crate::event::{Details, Event, EventType, Issues};
 use crate::time::{Mono, Now, Wall};
 
 /// What every judgement needs beside the thing it judges.
@@ -22,42 +23,69 @@ pub struct Teller<'a> {
     pub settings: &'a Settings,
     /// The device's or bridge's own time of what is being judged.
     pub occurred_at: Option<Wall>,
+    accounts: Option<&'a Accounts>,
     clock: &'a mut Clock,
     timers: &'a mut Timers,
     out: &'a mut Output,
 }
 
 impl<'a> Teller<'a> {
-    pub fn new(world: &'a mut World, now: Now, out: &'a mut Output) -> Teller<'a> {
+    /// `accounts` is what events say of the account of their device; without it they can only be told of accounts.
+    pub fn new(world: &'a mut World, accounts: Option<&'a Accounts>, now: Now, out: &'a mut Output) -> Teller<'a> {
         let World { settings, clock, timers } = world;
-        Teller { now, settings, occurred_at: None, clock, timers, out }
+        Teller { now, settings, occurred_at: None, accounts, clock, timers, out }
     }
 
-    /// Tells an event of a device. `fill` adds what this type carries.
+    /// Tells an event of a device, where it is one that is told of such a device. `fill` adds what this type carries; errors and
+    /// warnings are added to the types that carry them.
     pub fn tell(&mut self, device: &Device, event_type: EventType, fill: impl FnOnce(&mut Details)) {
-        self.push(device.account_id, Some(device.device_id), event_type, fill);
+        if !device.managed && !event_type.is_told_of_unmanaged() {
+            return;
+        }
+        let mut details = Details::default();
+        let issues = event_type.issues();
+        if issues >= Issues::Device {
+            let account = self.accounts.and_then(|a| a.of(&device.key));
+            details.connected_account_errors = Some(account.map(Account::errors).unwrap_or_default());
+            details.connected_account_warnings = Some(Vec::new());
+            details.device_errors = Some(device.errors());
+            details.device_warnings = Some(device.warnings());
+        }
+        if issues == Issues::AccessCode {
+            details.access_code_errors = Some(Vec::new());
+            details.access_code_warnings = Some(Vec::new());
+        }
+        fill(&mut details);
+        self.push(device.account_id, Some(device.device_id), event_type, details);
     }
 
     /// Tells a `connected_account.*` event.
     pub fn tell_account(&mut self, account_id: Uuid, event_type: EventType, fill: impl FnOnce(&mut Details)) {
-        self.push(account_id, None, event_type, fill);
-    }
-
-    fn push(&mut self, account: Uuid, device: Option<Uuid>, event_type: EventType, fill: impl FnOnce(&mut Details)) {
-        let created_at = self.clock.created_at(self.now.wall);
         let mut details = Details::default();
         fill(&mut details);
+        self.push(account_id, None, event_type, details);
+    }
+
+    fn push(&mut self, account: Uuid, device: Option<Uuid>, event_type: EventType, mut details: Details) {
+        let created_at = self.clock.created_at(self.now.wall);
+        details.clock_unsynchronized = self.clock.is_unsynchronized();
         let event = Event {
             event_id: self.event_id(created_at),
             event_type,
             workspace_id: self.settings.workspace_id,
             created_at,
-            occurred_at: self.occurred_at.unwrap_or(created_at),
+            // The hub's own date is not held back by the log's order.
+            occurred_at: self.occurred_at.unwrap_or(self.now.wall),
             connected_account_id: account,
             device_id: device,
             details,
         };
         self.out.events.push(event);
+    }
+
+    /// A random id for something that is made in this step.
+    pub fn new_id(&self) -> Uuid {
+        Builder::from_random_bytes(self.now.entropy.to_be_bytes()).into_uuid()
     }
 
     /// UUIDv7 of the creation time; its random bits come from the step's entropy and the event's place in the step.
@@ -71,6 +99,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Asks something of a source, once what was told is on disk.
+    #[allow(dead_code)] // for the lock's judgement
     pub fn act(&mut self, action: Action) {
         self.out.actions.push(action);
     }
@@ -84,18 +113,32 @@ impl<'a> Teller<'a> {
         self.timers.cancel(Timer::Device(device.key, concern));
     }
 
-    /// Whether a concern of the device is put off.
-    pub fn waits(&self, device: &Device, concern: Concern) -> bool {
-        self.timers.deadline(Timer::Device(device.key, concern)).is_some()
+    pub fn set(&mut self, timer: Timer, at: Mono) {
+        self.timers.set(timer, at);
+    }
+
+    pub fn cancel_timer(&mut self, timer: Timer) {
+        self.timers.cancel(timer);
     }
 
     /// Writes the device's state with what was told.
-    pub fn keep(&mut self, device: &Device) {
-        self.row(RowKind::Device, device.device_id.to_string(), serde_json::to_value(device).ok());
+    pub fn keep(&mut self, device: &mut Device) {
+        device.soft.dirty = false;
+        self.row(RowKind::Device, device.device_id.to_string(), device.row());
+    }
+
+    /// The device is no more.
+    pub fn drop_device(&mut self, device: &Device) {
+        self.timers.forget(device.key);
+        self.row(RowKind::Device, device.device_id.to_string(), None);
     }
 
     pub fn keep_account(&mut self, account: &Account) {
-        self.row(RowKind::Account, account.account_id.to_string(), serde_json::to_value(account).ok());
+        self.row(RowKind::Account, account.account_id.to_string(), account.row());
+    }
+
+    pub fn drop_account(&mut self, account: &Account) {
+        self.row(RowKind::Account, account.account_id.to_string(), None);
     }
 
     pub fn row(&mut self, kind: RowKind, key: String, value: Option<serde_json::Value>) {

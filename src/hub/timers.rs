@@ -12,6 +12,8 @@ pub enum Timer {
     Device(DeviceKey, Concern),
     /// The grace of an account whose last link went down; `None` is BLE.
     Account(Option<u32>),
+    /// The first hearing of the BLE account that counts as its inventory.
+    Sync,
     /// The end of the wait for the wall clock.
     Clock,
 }
@@ -20,14 +22,13 @@ pub enum Timer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Concern {
     Lock,
-    Node,
     Battery,
     Flaky,
     Noise,
 }
 
 impl Concern {
-    pub const ALL: &[Concern] = &[Concern::Lock, Concern::Node, Concern::Battery, Concern::Flaky, Concern::Noise];
+    pub const ALL: &[Concern] = &[Concern::Lock, Concern::Battery, Concern::Flaky, Concern::Noise];
 }
 
 #[derive(Debug, Default)]
@@ -52,10 +53,6 @@ impl Timers {
 
     pub fn forget(&mut self, key: DeviceKey) {
         Concern::ALL.iter().for_each(|concern| self.cancel(Timer::Device(key, *concern)));
-    }
-
-    pub fn deadline(&self, timer: Timer) -> Option<Mono> {
-        self.deadlines.get(&timer).copied()
     }
 
     pub fn wake_at(&self) -> Option<Mono> {

@@ -6,7 +6,6 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::Value;
 
 use super::super::Failure;
-use crate::hub::RowKind;
 use crate::store::{Store, Stored};
 use crate::time::Wall;
 
@@ -45,11 +44,7 @@ impl Account {
         for row in store.state_since(self.rev)? {
             self.rev = row.rev;
             let Some(value) = row.value else { continue };
-            let name = match row.kind {
-                RowKind::Account if value["home"].is_null() => Some("Bluetooth".to_owned()),
-                RowKind::Account => Some("Z-Wave".to_owned()),
-                _ => value["name"].as_str().or_else(|| value["description"]["name"].as_str()).map(str::to_owned),
-            };
+            let name = value["name"].as_str().map(str::to_owned);
             self.names.extend(name.map(|n| (row.key, n)));
         }
         loop {

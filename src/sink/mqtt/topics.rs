@@ -114,33 +114,13 @@ fn mask(body: &str) -> String {
     }
 }
 
-/// What of a device's row the world is shown. The rest is the judgement's own book-keeping.
-const SHOWN: &[&str] = &[
-    "device_id",
-    "managed",
-    "name",
-    "description",
-    "created_at",
-    "connected",
-    "error_code",
-    "since",
-    "battery",
-    "lock",
-    "tampered",
-    "door_open",
-];
-
+/// What of a device's row the world is shown: its view, without the hub's own memory beside it (see `hub::DeviceView`).
 fn device(row: &Value) -> Value {
-    let mut shown = Map::new();
-    for key in SHOWN {
-        if let Some(value) = row.get(key).filter(|v| !v.is_null()) {
-            shown.insert((*key).to_owned(), value.clone());
-        }
+    let mut shown = row.clone();
+    if let Some(object) = shown.as_object_mut() {
+        object.remove("state");
     }
-    if let Some(account) = row.get("account_id") {
-        shown.insert("connected_account_id".to_owned(), account.clone());
-    }
-    Value::Object(shown)
+    shown
 }
 
 #[cfg(test)]
@@ -195,11 +175,10 @@ mod tests {
 
     #[test]
     fn a_devices_book_keeping_is_nobodys_business() {
-        let row =
-            serde_json::json!({"device_id": "x", "account_id": "y", "counter": 4, "connected": true, "name": null});
+        let row = serde_json::json!({"device_id": "x", "online": true, "state": {"counter": 4}});
         let message = Topics::new("p", "h").device_message("x", Some(&row));
         let shown: Value = serde_json::from_slice(&message.payload).unwrap();
-        assert_eq!(shown, serde_json::json!({"device_id": "x", "connected_account_id": "y", "connected": true}));
+        assert_eq!(shown, serde_json::json!({"device_id": "x", "online": true}));
     }
 
     #[test]
