@@ -44,8 +44,12 @@ pub struct StoreCounters {
     pub events: AtomicU64,
     pub commits: AtomicU64,
     pub write_errors: AtomicU64,
-    /// Outputs lost because the disk failed for longer than memory lasted.
+    /// Events lost because the disk failed for longer than memory lasted.
     pub lost: AtomicU64,
+    /// Events that went because they were too old, or the log too large.
+    pub expired: AtomicU64,
+    /// Those of them that some sink had not taken.
+    pub expired_unsent: AtomicU64,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -54,6 +58,8 @@ pub struct MqttCounters {
     pub acknowledged: AtomicU64,
     pub reconnects: AtomicU64,
     pub undeliverable: AtomicU64,
+    /// Events that the log lost (expired, damaged) before they were acknowledged.
+    pub missed: AtomicU64,
     pub backlog: AtomicU64,
 }
 

@@ -6,6 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// Its name in the state directory.
+pub const FILE: &str = "identity.json";
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub workspace_id: Uuid,
@@ -23,7 +26,7 @@ pub enum IdentityError {
 impl Identity {
     /// Reads `DIR/identity.json`, or makes it. `workspace_id` from the configuration wins.
     pub fn load_or_make(dir: &Path, workspace_id: Option<Uuid>) -> Result<Identity, IdentityError> {
-        let path = dir.join("identity.json");
+        let path = dir.join(FILE);
         let name = path.display().to_string();
         let io = |source| IdentityError::Io { path: name.clone(), source };
         let mut identity = match std::fs::read(&path) {

@@ -1,15 +1,15 @@
 //! Questions to the log: events by what they are about, an event by its id; from a running daemon's store, or from the file.
 //!
-//! The log has no index but its order. `created_at` never goes down along it, and an `event_id` begins with its time (UUIDv7):
-//! so a time is found by bisection, an id by its time, and every other filter is a scan from there, ended by its limit.
+//! `at` never goes down along the log, and an `event_id` begins with it (UUIDv7): so a time is found by bisection, and an id by
+//! its time. Devices and types have an index. Only places are gathered from it; what is read are the events that are asked for.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashSet};
 
-use rusqlite::{Connection, OpenFlags, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{StateRow, Store, StoreError, Stored, state_since};
+use super::Stored;
+use super::reader::event_at;
 use crate::event::EventType;
 use crate::time::Wall;
 
@@ -46,100 +46,199 @@ fn access_code_id(event: &Stored) -> Option<Uuid> {
     body["access_code_id"].as_str()?.parse().ok()
 }
 
-impl Store {
-    /// Up to `limit` events that fit, oldest first.
-    pub fn find(&self, filter: &Filter, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        find(&self.reader.lock().unwrap_or_else(|e| e.into_inner()), filter, limit)
+/// With more scopes than this, one walk over the log is cheaper than a look into the index for each.
+const SCOPES_MOST: usize = 256;
+
+type Sql<T> = Result<T, rusqlite::Error>;
+
+/// Up to `limit` events that fit, oldest first.
+pub(super) fn find(c: &Connection, filter: &Filter, limit: usize) -> Sql<Vec<Stored>> {
+    let wanted = filter.offset.saturating_add(limit);
+    let (first, last) = (seq_after(c, filter.after)?, seq_before(c, filter.before)?);
+    let scopes = scopes(c, filter)?;
+    let mut seqs = Vec::new();
+    if !filter.event_ids.is_empty() {
+        for id in &filter.event_ids {
+            seqs.extend(seq_of(c, *id)?);
+        }
+    } else if !filter.access_code_ids.is_empty() {
+        return walk(c, filter, limit, scopes.as_deref(), (first, last));
+    } else if let Some(scopes) = scopes.as_deref().filter(|s| s.len() <= SCOPES_MOST) {
+        let types = types(c, &filter.event_types)?;
+        for scope in scopes {
+            of_scope(c, *scope, types.as_ref(), (first, last), wanted, &mut seqs)?;
+        }
+    } else if scopes.is_none() && !filter.event_types.is_empty() {
+        for event_type in types(c, &filter.event_types)?.into_iter().flatten() {
+            of_type(c, event_type, (first, last), wanted, &mut seqs)?;
+        }
+    } else {
+        return walk(c, filter, limit, scopes.as_deref(), (first, last));
     }
-}
-
-/// The store of a hub that is not running (or is: it is only read).
-pub struct Reader(Connection);
-
-impl Reader {
-    pub fn open(dir: &Path) -> Result<Reader, StoreError> {
-        let path = dir.join("portcullis.db");
-        let opened = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-        opened.map(Reader).map_err(|source| StoreError::Open { path, source })
-    }
-
-    pub fn find(&self, filter: &Filter, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        find(&self.0, filter, limit)
-    }
-
-    pub fn state(&self) -> Result<Vec<StateRow>, StoreError> {
-        state_since(&self.0, 0)
-    }
-}
-
-pub(super) const COLUMNS: &str = "seq, event_id, type, account_id, device_id, created_at, body";
-
-pub(super) fn stored(r: &Row<'_>) -> rusqlite::Result<Stored> {
-    Ok(Stored {
-        seq: r.get(0)?,
-        event_id: Uuid::from_bytes(r.get(1)?),
-        event_type: r.get::<_, String>(2)?.parse().map_err(|_| rusqlite::Error::InvalidQuery)?,
-        account_id: Uuid::from_bytes(r.get(3)?),
-        device_id: r.get::<_, Option<[u8; 16]>>(4)?.map(Uuid::from_bytes),
-        created_at: Wall(r.get(5)?),
-        body: r.get(6)?,
-    })
-}
-
-fn find(c: &Connection, filter: &Filter, limit: usize) -> Result<Vec<Stored>, StoreError> {
-    // An id that no hub made has no time, and is in no log.
-    let times: BTreeSet<Wall> = filter.event_ids.iter().filter_map(time_of).collect();
-    if times.is_empty() && !filter.event_ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let last = times.last().copied();
-    let after = filter.after.map(|after| Wall(after.0.saturating_add(1)));
-    let from = match after.max(times.first().copied()) {
-        Some(first) => first_at(c, first)?,
-        None => 0,
-    };
-    let sql = format!("SELECT {COLUMNS} FROM event WHERE seq >= ?1 ORDER BY seq");
-    let mut statement = c.prepare_cached(&sql)?;
-    let rows = statement.query_map([from], stored)?;
-    let mut skip = filter.offset;
-    let mut found = Vec::new();
-    for event in rows {
-        let event = event?;
-        if found.len() == limit
-            || filter.before.is_some_and(|before| event.created_at >= before)
-            || last.is_some_and(|last| event.created_at > last)
-        {
+    seqs.sort_unstable();
+    seqs.dedup();
+    seqs.retain(|seq| (first..=last).contains(seq));
+    let mut events = Vec::new();
+    let mut passed = 0;
+    for seq in seqs {
+        let Some(event) = event_at(c, seq)?.filter(|e| filter.fits(e)) else { continue };
+        passed += 1;
+        if passed > filter.offset {
+            events.push(event);
+        }
+        if events.len() >= limit {
             break;
         }
-        if !filter.fits(&event) {
+    }
+    Ok(events)
+}
+
+/// Over the log from `first` on, event by event.
+fn walk(
+    c: &Connection,
+    filter: &Filter,
+    limit: usize,
+    scopes: Option<&[i64]>,
+    (first, last): (u64, u64),
+) -> Sql<Vec<Stored>> {
+    let scopes: Option<HashSet<i64>> = scopes.map(|s| s.iter().copied().collect());
+    let mut places = c.prepare_cached("SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq")?;
+    let mut rows = places.query(params![first, last])?;
+    let (mut events, mut passed) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let (seq, scope): (u64, i64) = (row.get(0)?, row.get(1)?);
+        if scopes.as_ref().is_some_and(|s| !s.contains(&scope)) {
             continue;
         }
-        match skip {
-            0 => found.push(event),
-            _ => skip -= 1,
+        let Some(event) = event_at(c, seq)?.filter(|e| filter.fits(e)) else { continue };
+        passed += 1;
+        if passed > filter.offset {
+            events.push(event);
+        }
+        if events.len() >= limit {
+            break;
         }
     }
-    Ok(found)
+    Ok(events)
 }
 
-/// The time that an `event_id` begins with; `None` for one that no hub made.
-fn time_of(id: &Uuid) -> Option<Wall> {
-    let (seconds, nanos) = id.get_timestamp().filter(|_| id.get_version_num() == 7)?.to_unix();
-    Some(Wall(i64::try_from(seconds).ok()? * 1000 + i64::from(nanos / 1_000_000)))
+/// The scopes of the devices and accounts that are asked for; `None` where neither is.
+fn scopes(c: &Connection, filter: &Filter) -> Sql<Option<Vec<i64>>> {
+    if filter.device_ids.is_empty() && filter.account_ids.is_empty() {
+        return Ok(None);
+    }
+    let mut statement = c.prepare_cached("SELECT scope, account_id, device_id FROM scope")?;
+    let rows = statement.query_map([], |r| {
+        let device: Option<[u8; 16]> = r.get(2)?;
+        Ok((r.get::<_, i64>(0)?, Uuid::from_bytes(r.get(1)?), device.map(Uuid::from_bytes)))
+    })?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (scope, account, device) = row?;
+        let devices = filter.device_ids.is_empty() || device.is_some_and(|d| filter.device_ids.contains(&d));
+        let accounts = filter.account_ids.is_empty() || filter.account_ids.contains(&account);
+        if devices && accounts {
+            found.push(scope);
+        }
+    }
+    Ok(Some(found))
 }
 
-/// The first `seq` at or after a time, by bisection (`seq` may have gaps, where old events were taken out).
-fn first_at(c: &Connection, at: Wall) -> Result<u64, StoreError> {
-    let mut probe = c.prepare_cached("SELECT seq, created_at FROM event WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
-    let mut low: u64 = c.query_row("SELECT coalesce(min(seq), 0) FROM event", [], |r| r.get(0))?;
-    let mut high: u64 = c.query_row("SELECT coalesce(max(seq), 0) + 1 FROM event", [], |r| r.get(0))?;
+/// The numbers of the types that are asked for; `None` where none is.
+fn types(c: &Connection, asked: &BTreeSet<EventType>) -> Sql<Option<Vec<i64>>> {
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    let mut statement = c.prepare_cached("SELECT type, name FROM type")?;
+    let rows = statement.query_map([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))?;
+    let all: Vec<(i64, String)> = rows.collect::<Sql<_>>()?;
+    Ok(Some(all.into_iter().filter(|(_, name)| asked.iter().any(|t| t.as_str() == name)).map(|(n, _)| n).collect()))
+}
+
+fn of_scope(
+    c: &Connection,
+    scope: i64,
+    types: Option<&Vec<i64>>,
+    (first, last): (u64, u64),
+    wanted: usize,
+    seqs: &mut Vec<u64>,
+) -> Sql<()> {
+    let mut statement = c.prepare_cached(
+        "SELECT seq, type FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq",
+    )?;
+    let mut rows = statement.query(params![scope, first, last])?;
+    let full = seqs.len().saturating_add(wanted);
+    while let Some(row) = rows.next()? {
+        let of_type = types.is_none_or(|types| row.get(1).is_ok_and(|t: i64| types.contains(&t)));
+        if of_type {
+            seqs.push(row.get(0)?);
+        }
+        if seqs.len() >= full {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn of_type(c: &Connection, t: i64, (first, last): (u64, u64), wanted: usize, seqs: &mut Vec<u64>) -> Sql<()> {
+    let mut statement = c.prepare_cached(
+        "SELECT seq FROM event INDEXED BY event_by_type WHERE type = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4",
+    )?;
+    let rows = statement.query_map(params![t, first, last, wanted], |r| r.get(0))?;
+    for seq in rows {
+        seqs.push(seq?);
+    }
+    Ok(())
+}
+
+/// An event's place by its id: the first 48 bits of the id are its time, and time finds the place.
+pub(super) fn seq_of(c: &Connection, event_id: Uuid) -> Sql<Option<u64>> {
+    let odd = "SELECT seq FROM odd WHERE event_id = ?1";
+    if let Some(seq) = c.prepare_cached(odd)?.query_row([event_id.as_bytes()], |r| r.get(0)).optional()? {
+        return Ok(Some(seq));
+    }
+    let at = time_of(event_id);
+    let first = lower_bound(c, at)?;
+    // `at` never falls: the walk ends with the first event of a later moment.
+    let mut statement = c.prepare_cached("SELECT seq, at, event_id FROM event WHERE seq >= ?1 ORDER BY seq")?;
+    let mut rows = statement.query([first])?;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(1)? != at.0 {
+            break;
+        }
+        if row.get::<_, Vec<u8>>(2)? == event_id.as_bytes() {
+            return row.get(0).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The moment that an event's id begins with.
+pub(super) fn time_of(event_id: Uuid) -> Wall {
+    Wall((event_id.as_u128() >> 80) as i64)
+}
+
+fn seq_after(c: &Connection, after: Option<Wall>) -> Sql<u64> {
+    after.map_or(Ok(0), |after| lower_bound(c, Wall(after.0.saturating_add(1))))
+}
+
+fn seq_before(c: &Connection, before: Option<Wall>) -> Sql<u64> {
+    before.map_or(Ok(i64::MAX as u64), |before| Ok(lower_bound(c, before)?.saturating_sub(1)))
+}
+
+/// The first `seq` whose `at` is no earlier than this; one past the end where there is none.
+fn lower_bound(c: &Connection, at: Wall) -> Sql<u64> {
+    let (mut low, mut high): (u64, u64) = (
+        c.prepare_cached("SELECT coalesce(min(seq), 1) FROM event")?.query_row([], |r| r.get(0))?,
+        c.prepare_cached("SELECT coalesce(max(seq), 0) + 1 FROM event")?.query_row([], |r| r.get(0))?,
+    );
+    let mut statement = c.prepare_cached("SELECT seq, at FROM event WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
     while low < high {
         let middle = low + (high - low) / 2;
-        let (seq, created): (u64, i64) = probe.query_row(params![middle], |r| Ok((r.get(0)?, r.get(1)?)))?;
-        if created < at.0 {
-            low = seq + 1;
-        } else {
-            high = middle;
+        let found = statement.query_row([middle], |r| Ok((r.get::<_, u64>(0)?, r.get::<_, i64>(1)?))).optional()?;
+        match found {
+            Some((seq, found)) if found < at.0 => low = seq + 1,
+            _ => high = middle,
         }
     }
     Ok(low)
@@ -147,9 +246,11 @@ fn first_at(c: &Connection, at: Wall) -> Result<u64, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::event::{Details, Dialect, Event};
-    use crate::store::Batch;
+    use crate::store::{Batch, Reader, Store};
 
     fn event(n: u64, at: i64) -> Event {
         let random = [n as u8; 10];

@@ -41,6 +41,11 @@ pub async fn run(settings: Settings, store: Store, health: Arc<Health>, mut stop
     let mut trouble = Trouble::default();
     let broker = format!("{}:{}", settings.host, settings.port);
     health.set(SINK, false, format!("connecting to {broker}"));
+    // From now on the log keeps for us what we have not sent.
+    let registered = store.cursor(SINK).and_then(|seq| store.move_cursor(SINK, seq));
+    if let Err(error) = registered {
+        tracing::error!(%error, "mqtt.no_cursor");
+    }
     let mut said = String::new();
     loop {
         let since = Instant::now();

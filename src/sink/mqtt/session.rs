@@ -202,6 +202,11 @@ impl<'a> Session<'a> {
         } else {
             count(&self.health.mqtt.acknowledged);
         }
+        let missed = seq.saturating_sub(self.cursor + 1);
+        if missed > 0 {
+            self.health.mqtt.missed.fetch_add(missed, Ordering::Relaxed);
+            tracing::error!(events = missed, after = self.cursor, "mqtt.missed: the log no longer has these");
+        }
         self.cursor = seq;
         if self.trouble.is_careful() {
             self.trouble.passed(seq);
