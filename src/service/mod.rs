@@ -30,7 +30,7 @@ use crate::engine::{Clock, Engine, Hand};
 use crate::health::Health;
 use crate::hub::{Hub, Input};
 use crate::identity::{Identity, IdentityError};
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 use parts::{Parts, Shared};
 
 /// From SIGTERM to the end of the process. The shares of the parts add up to less: see [`parts`].
@@ -107,7 +107,10 @@ impl Running {
         let lock = StateLock::take(&dir)?;
         let identity = Identity::load_or_make(&dir, config.hub.workspace_id)?;
         let health = Arc::new(Health::default());
-        let (store, restored) = Store::open(&dir, config.events.dialect)?;
+        let age = Duration::from_secs(u64::from(config.events.retention_days) * 24 * 3600);
+        let retention = store::Keep { age, ..store::Keep::default() };
+        let options = store::Options { dialect: config.events.dialect, retention, health: health.clone() };
+        let (store, restored) = Store::open_with(&dir, options)?;
         let settings = config.settings(Some(identity.workspace_id));
         let hub = Hub::restore(settings, restored.rows, restored.last_created, clock.now());
         let (actions, asked) = mpsc::unbounded_channel();
