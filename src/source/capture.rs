@@ -10,30 +10,145 @@ use serde::{Deserialize, Serialize};
 use crate::signal::Address;
 use crate::source::ble::{Advert, uuid16};
 
+/// The version of the format that is read and written.
+pub const VERSION: u32 = 1;
+
+/// The latest moment of a capture, in seconds: ten years. A larger `at` is a mistake, not a recording.
+const LATEST_S: f64 = 10.0 * 366.0 * 86_400.0;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     pub portcullis_capture: u32,
     pub start: chrono::DateTime<chrono::Utc>,
 }
 
+impl Header {
+    /// Reads a capture's first line. The error says what would be right.
+    pub fn parse(line: &str) -> Result<Header, String> {
+        const RIGHT: &str = r#"a capture starts with {"portcullis_capture":1,"start":"2026-01-01T00:00:00Z"}"#;
+        let header: Header = serde_json::from_str(line).map_err(|e| format!("{}; {RIGHT}", plain(&e)))?;
+        match header.portcullis_capture {
+            VERSION => Ok(header),
+            other => Err(format!("a capture of version {other}; this portcullis reads version {VERSION}")),
+        }
+    }
+}
+
 /// One line: something at `at` seconds from the start.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     pub at: f64,
-    #[serde(flatten)]
     pub what: What,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum What {
     Ble(BleRecord),
     Gatt(GattRecord),
     Adapter(AdapterRecord),
-    Restart(f64),
+    /// A raw Z-Wave JS server message; `network` may be left out where there is one.
+    Zwave {
+        network: Option<Arc<str>>,
+        message: serde_json::Value,
+    },
+    Link(LinkRecord),
+    /// The wall clock is set.
     Wall(chrono::DateTime<chrono::Utc>),
-    End(bool),
-    // zwave (with network beside it) and link: with the Z-Wave source
+    /// The daemon stops here, its state stored, and is back after so many seconds.
+    Restart(f64),
+    /// Nothing: time goes on to here.
+    End,
+}
+
+/// A record as it stands in the file: one of the kinds, and `network` beside `zwave`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    at: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ble: Option<BleRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gatt: Option<GattRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adapter: Option<AdapterRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zwave: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link: Option<LinkRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wall: Option<chrono::DateTime<chrono::Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restart: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<bool>,
+}
+
+impl Record {
+    /// Reads one line. The error says what is wrong with it and what would be right.
+    pub fn parse(line: &str) -> Result<Record, String> {
+        const KINDS: &str = "one of ble, gatt, adapter, zwave, link, wall, restart or end";
+        let line: Line = serde_json::from_str(line)
+            .map_err(|e| format!(r#"{}; a record is {{"at":SECONDS, …}} with {KINDS}"#, plain(&e)))?;
+        if !(0.0..=LATEST_S).contains(&line.at) {
+            return Err(format!(
+                "\"at\":{} is not a time in the capture; seconds from its start, 0 to {LATEST_S}",
+                line.at
+            ));
+        }
+        let network = line.network;
+        let mut found = [
+            line.ble.map(What::Ble),
+            line.gatt.map(What::Gatt),
+            line.adapter.map(What::Adapter),
+            line.zwave.map(|message| What::Zwave { network, message }),
+            line.link.map(What::Link),
+            line.wall.map(What::Wall),
+            line.restart.map(What::Restart),
+            line.end.map(|_| What::End),
+        ]
+        .into_iter()
+        .flatten();
+        let what = found.next().ok_or_else(|| format!("a record of nothing; it needs {KINDS}"))?;
+        if found.next().is_some() {
+            return Err(format!("a record of several things; it needs {KINDS}, the others on lines of their own"));
+        }
+        if let What::Restart(away) = what
+            && !(0.0..=LATEST_S).contains(&away)
+        {
+            return Err(format!(
+                "\"restart\":{away} is no duration; the seconds that the daemon is away, 0 to {LATEST_S}"
+            ));
+        }
+        Ok(Record { at: line.at, what })
+    }
+}
+
+impl Serialize for Record {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut line = Line { at: self.at, ..Line::default() };
+        match self.what.clone() {
+            What::Ble(ble) => line.ble = Some(ble),
+            What::Gatt(gatt) => line.gatt = Some(gatt),
+            What::Adapter(adapter) => line.adapter = Some(adapter),
+            What::Zwave { network, message } => (line.network, line.zwave) = (network, Some(message)),
+            What::Link(link) => line.link = Some(link),
+            What::Wall(wall) => line.wall = Some(wall),
+            What::Restart(away) => line.restart = Some(away),
+            What::End => line.end = Some(true),
+        }
+        line.serialize(s)
+    }
+}
+
+/// serde_json's own words without its line number, which is always 1.
+fn plain(e: &serde_json::Error) -> String {
+    let text = e.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((what, place)) => format!("{what} (column {})", place.rsplit(' ').next().unwrap_or("?")),
+        None => text,
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +187,12 @@ pub struct AdapterRecord {
     pub scanning: Option<bool>,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkRecord {
+    pub network: Arc<str>,
+    pub up: bool,
+}
+
 fn hci0() -> Arc<str> {
     "hci0".into()
 }
@@ -102,5 +223,55 @@ impl BleRecord {
                 .collect::<Result<_, String>>()?,
             service_uuids: self.service_uuids.iter().map(|id| uuid(id)).collect::<Result<_, String>>()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        for line in [
+            r#"{"at":0.5,"ble":{"adapter":"hci0","address":"C0:FF:EE:00:00:01","rssi":-60,"service_data":{"fcd2":"4000"}}}"#,
+            r#"{"at":1.0,"gatt":{"adapter":"hci1","address":"C0:FF:EE:00:00:01","characteristic":"2a19","value":"50"}}"#,
+            r#"{"at":2.0,"adapter":{"adapter":"hci0","powered":true,"scanning":false}}"#,
+            r#"{"at":3.0,"network":"main","zwave":{"type":"event"}}"#,
+            r#"{"at":3.0,"zwave":{"type":"event"}}"#,
+            r#"{"at":4.0,"link":{"network":"main","up":false}}"#,
+            r#"{"at":5.0,"wall":"2026-01-01T00:00:00Z"}"#,
+            r#"{"at":6.0,"restart":12.5}"#,
+            r#"{"at":7.0,"end":true}"#,
+        ] {
+            let record = Record::parse(line).unwrap();
+            assert_eq!(serde_json::to_string(&record).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn a_bad_record_is_named_with_what_would_be_right() {
+        for (line, says) in [
+            ("not json", "one of ble, gatt"),
+            (r#"{"at":1}"#, "a record of nothing"),
+            (r#"{"at":1,"end":true,"restart":3}"#, "several things"),
+            (r#"{"at":-1,"end":true}"#, "not a time"),
+            (r#"{"at":1e300,"end":true}"#, "not a time"),
+            (r#"{"at":1,"restart":-5}"#, "no duration"),
+            (r#"{"at":1,"bel":{}}"#, "unknown field `bel`"),
+            (r#"{"at":1,"ble":{"address":"C0:FF"}}"#, "not a Bluetooth address"),
+        ] {
+            let error = Record::parse(line).unwrap_err();
+            assert!(error.contains(says), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_capture_is_told_so() {
+        assert!(Header::parse("{}").unwrap_err().contains("a capture starts with"));
+        assert!(
+            Header::parse(r#"{"portcullis_capture":9,"start":"2026-01-01T00:00:00Z"}"#)
+                .unwrap_err()
+                .contains("version 9")
+        );
     }
 }
