@@ -118,6 +118,7 @@ fn each_mistake_is_one_line_with_its_path_and_the_way_out() {
         (device("bindkey = 12"), "devices[0].bindkey", "text in quotes"),
         (device("bindkey_file = \"/etc/hostname\""), "devices[0].bindkey_file", "32 hex digits"),
         (device("node = 2"), "devices[0].address", "either"),
+        (device("gatt_battery = 1"), "devices[0].gatt_battery", "true or false"),
         (device("interval_s = 0"), "devices[0].interval_s", "from 1"),
         (device("slots = \"1-9\""), "devices[0].slots", "manage"),
         (device("codes = \"manage\"\nslots = \"9-1\""), "devices[0].slots", "20-29"),

@@ -28,6 +28,7 @@ pub use sections::{
 use crate::hub::{DeviceSettings, Place, Settings};
 use crate::signal::{Address, NAMESPACE};
 use crate::source::ble::decode::BindKey;
+use crate::source::ble::radio;
 use read::{Problems, Table};
 
 /// Where an installed hub keeps its state.
@@ -157,6 +158,25 @@ impl Config {
             DevicePlace::Ble(address) => Some((address, d.bindkey.as_ref())),
             DevicePlace::Zwave { .. } => None,
         })
+    }
+}
+
+impl Config {
+    /// What of it concerns the radio.
+    pub fn radio(&self) -> radio::Settings {
+        let polled = self.devices.iter().filter_map(|d| match d.place {
+            DevicePlace::Ble(address) => Some((address, d.gatt_battery?)),
+            DevicePlace::Zwave { .. } => None,
+        });
+        radio::Settings {
+            adapters: self.ble.adapters.clone(),
+            shared: self.ble.shared,
+            poll: radio::PollSettings {
+                every: Duration::from_secs(u64::from(self.ble.battery_poll_hours) * 3600),
+                devices: polled.collect(),
+            },
+            bus: None,
+        }
     }
 }
 

@@ -75,11 +75,13 @@ pub struct BleSection {
     pub adapters: Vec<String>,
     /// Others use the adapter: never power-cycle it.
     pub shared: bool,
+    /// Between two connections to read a battery that adverts do not tell.
+    pub battery_poll_hours: u32,
 }
 
 impl Default for BleSection {
     fn default() -> BleSection {
-        BleSection { enabled: true, adapters: Vec::new(), shared: true }
+        BleSection { enabled: true, adapters: Vec::new(), shared: true, battery_poll_hours: 12 }
     }
 }
 
@@ -90,6 +92,8 @@ impl BleSection {
             enabled: t.get("enabled", default.enabled, check::boolean),
             adapters: t.get("adapters", default.adapters, check::list(check::adapter)),
             shared: t.get("shared", default.shared, check::boolean),
+            // From an hour, for a connection costs the device more than a day of adverts, to a month.
+            battery_poll_hours: t.get("battery_poll_hours", default.battery_poll_hours, check::whole(1..=744)),
         };
         t.end();
         section
@@ -269,6 +273,8 @@ pub struct DeviceSection {
     pub interval_s: Option<u32>,
     /// The lock whose keypad this is.
     pub accessory_of: Option<DevicePlace>,
+    /// Whether its battery is read over a connection; `None` leaves it to what it advertises.
+    pub gatt_battery: Option<bool>,
     pub codes: Codes,
     /// The slots that the hub may write.
     pub slots: Option<RangeInclusive<u16>>,
@@ -345,6 +351,10 @@ impl DeviceSection {
         // From a second to a month: a sleepy device that speaks less often says nothing by its silence.
         let interval_s = t.maybe("interval_s", check::whole(1..=2_678_400));
         let accessory_of = t.maybe("accessory_of", lock_of_keypad);
+        let gatt_battery = t.maybe("gatt_battery", check::boolean);
+        if gatt_battery.is_some() && matches!(place, Some(DevicePlace::Zwave { .. })) {
+            t.wrong("gatt_battery", "is for Bluetooth devices; a Z-Wave node reports its battery by itself");
+        }
         let codes = t.get("codes", Codes::Observe, word(CODES));
         let slots = t.maybe("slots", check::slots);
         if slots.is_some() && codes == Codes::Observe {
@@ -352,7 +362,18 @@ impl DeviceSection {
         }
         t.end();
         let bindkey = bindkey.map(|k| BindKey::new(hex::decode(k.reveal()).unwrap_or_default()));
-        Some(DeviceSection { id, place: place?, name, bindkey, time_zone, interval_s, accessory_of, codes, slots })
+        Some(DeviceSection {
+            id,
+            place: place?,
+            name,
+            bindkey,
+            time_zone,
+            interval_s,
+            accessory_of,
+            gatt_battery,
+            codes,
+            slots,
+        })
     }
 }
 

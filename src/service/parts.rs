@@ -5,7 +5,6 @@
 //! those running that it has not are stopped, and all others are left alone, with their connections.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +22,7 @@ use crate::signal::{Address, DeviceKey};
 use crate::sink::mqtt;
 use crate::source::ble::decode::BindKey;
 use crate::source::ble::intake::{Intake, Known};
-use crate::source::ble::radio;
+use crate::source::ble::{adopted, radio};
 use crate::source::zwave::link;
 use crate::store::Store;
 
@@ -87,8 +86,7 @@ impl Section {
         }
         sections.extend(config.zwave.iter().cloned().map(Section::Zwave));
         if config.ble.enabled {
-            let (adapters, shared) = (config.ble.adapters.clone(), config.ble.shared);
-            sections.push(Section::Ble(radio::Settings { adapters, shared, ..radio::Settings::default() }));
+            sections.push(Section::Ble(config.radio()));
         }
         sections.push(Section::Control(api::Names::new(config)));
         sections
@@ -172,13 +170,19 @@ impl Parts {
     }
 
     fn ble(&self, section: &Section, settings: radio::Settings) -> Part {
-        let Shared { health, hand, clock, intake, asked, .. } = self.shared.clone();
+        let Shared { store, health, hand, clock, intake, asked, .. } = self.shared.clone();
         Part::start(section.name(), health.clone(), move |_stop| {
             let ear = radio::HubEar::new(intake.clone(), hand.inputs(), health.clone());
             let (ask, actions) = mpsc::unbounded_channel();
             asked.lock().unwrap_or_else(|e| e.into_inner()).push(ask);
             let (settings, health, clock) = (settings.clone(), health.clone(), clock.clone());
-            async move { Err::<(), Infallible>(radio::run(settings, ear, actions, health, clock).await) }
+            let adopted = adopted::follow(store.clone(), intake.clone());
+            async move {
+                tokio::select! {
+                    ended = adopted => ended.map(|never| match never {}),
+                    never = radio::run(settings, ear, actions, health, clock) => match never {},
+                }
+            }
         })
     }
 

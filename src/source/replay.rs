@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::time::Duration;
 
+use super::ble::gatt;
 use super::ble::intake::{Intake, Known};
 use super::capture::{Header, Record, What};
 use crate::event::Event;
@@ -161,8 +162,15 @@ impl<T: FnMut(&Event)> Player<T> {
                 let news = LinkNews::BridgeDown(DownReason::Unreachable);
                 self.step(at, Input::Link(Link::Network(link.network), news));
             }
+            What::Gatt(read) => {
+                let value = hex::decode(&read.value).map_err(|e| format!("{:?}: {e}", read.value))?;
+                match gatt::report(&read.adapter, read.address, &gatt::name(&read.characteristic), &value) {
+                    Some(report) => self.step(at, Input::Report(report)),
+                    None => self.advance(at),
+                }
+            }
             // A link that is up says nothing yet: the bridge's own first message does.
-            What::Link(_) | What::Gatt(_) | What::Zwave { .. } => self.advance(at),
+            What::Link(_) | What::Zwave { .. } => self.advance(at),
         }
         Ok(())
     }

@@ -44,6 +44,16 @@ impl Intake {
         }
     }
 
+    /// One more device of ours; what is known and remembered of it stays.
+    pub fn adopt(&mut self, address: Address) {
+        self.known.entry(address).or_default();
+    }
+
+    /// A stranger again.
+    pub fn forget(&mut self, address: Address) {
+        self.known.remove(&address);
+    }
+
     /// A device of ours, not a stranger.
     pub fn knows(&self, address: Address) -> bool {
         self.known.contains_key(&address)

@@ -4,7 +4,9 @@
 //! bus (D-Bus) ── Advert ──► intake (decode, merge, drop repeats) ── Report ──► hub
 //! ```
 
+pub mod adopted;
 pub mod decode;
+pub mod gatt;
 pub mod intake;
 mod known;
 pub mod line;

@@ -46,7 +46,7 @@ enum Scan {
 pub struct Adapter {
     shared: bool,
     /// As far as bluetoothd has said.
-    properties: AdapterProperties,
+    powered: Option<bool>,
     scan: Scan,
     /// A connection is being made: the controller hardly listens meanwhile.
     connecting: bool,
@@ -63,7 +63,7 @@ impl Adapter {
     pub fn new(shared: bool, now: Mono) -> Adapter {
         Adapter {
             shared,
-            properties: AdapterProperties::default(),
+            powered: None,
             scan: Scan::Off { retry_at: now },
             connecting: false,
             backoff: Backoff::new(RETRY_MIN, RETRY_MAX),
@@ -75,7 +75,7 @@ impl Adapter {
     }
 
     pub fn powered(&self) -> bool {
-        self.properties.powered == Some(true)
+        self.powered == Some(true)
     }
 
     /// Whether it can hear.
@@ -90,7 +90,7 @@ impl Adapter {
 
     /// How it is, in plain words.
     pub fn detail(&self) -> String {
-        match (&self.scan, self.properties.powered, &self.problem) {
+        match (&self.scan, self.powered, &self.problem) {
             (_, None, _) => "waiting for bluetoothd to describe it".into(),
             (_, Some(false), _) => "powered off; `bluetoothctl power on` switches it on".into(),
             (Scan::On { .. }, ..) if self.restarts_in_vain > 0 => {
@@ -105,14 +105,14 @@ impl Adapter {
     /// A property changed; `dice` for the pause where the scan was ended by somebody.
     pub fn changed(&mut self, now: Mono, changed: AdapterProperties, dice: u64) {
         if let Some(powered) = changed.powered {
-            if powered && self.properties.powered != Some(true) {
+            if powered && self.powered != Some(true) {
                 self.backoff.reset();
                 self.problem = None;
                 self.scan = Scan::Off { retry_at: now };
             } else if !powered {
                 self.scan = Scan::Off { retry_at: now };
             }
-            self.properties.powered = Some(powered);
+            self.powered = Some(powered);
         }
         if let Some(discovering) = changed.discovering {
             // Power off says so first. The pause is there to hear of it, and not to race a bluetoothd that flaps.
@@ -122,14 +122,14 @@ impl Adapter {
                 }
                 self.scan = Scan::Off { retry_at: now + self.backoff.pause(dice) };
             }
-            self.properties.discovering = Some(discovering);
         }
     }
 
     /// What a listing says of an adapter: of use only where no signal has said it, for those are younger.
     pub fn described(&mut self, now: Mono, listed: AdapterProperties, dice: u64) {
-        let powered = listed.powered.filter(|_| self.properties.powered.is_none());
-        self.changed(now, AdapterProperties { powered, discovering: None }, dice);
+        if self.powered.is_none() {
+            self.changed(now, AdapterProperties { discovering: None, ..listed }, dice);
+        }
     }
 
     /// An advert, of whatever device; true where that ends a silence.
@@ -211,9 +211,9 @@ impl Adapter {
 mod tests {
     use super::*;
 
-    const ON: AdapterProperties = AdapterProperties { powered: Some(true), discovering: None };
-    const OFF: AdapterProperties = AdapterProperties { powered: Some(false), discovering: None };
-    const STOPPED: AdapterProperties = AdapterProperties { powered: None, discovering: Some(false) };
+    fn power(on: bool) -> AdapterProperties {
+        AdapterProperties::powered(on)
+    }
 
     fn s(seconds: u64) -> Mono {
         Mono(seconds * 1000)
@@ -221,7 +221,7 @@ mod tests {
 
     fn scanning(shared: bool) -> Adapter {
         let mut adapter = Adapter::new(shared, s(0));
-        adapter.changed(s(0), ON, 0);
+        adapter.changed(s(0), power(true), 0);
         assert_eq!(adapter.due(s(0)), Some(Do::Scan));
         adapter.done(s(0), Do::Scan, Ok(()), 0);
         assert!(adapter.scanning());
@@ -243,17 +243,17 @@ mod tests {
     #[test]
     fn an_administrators_off_is_left_off_and_on_scans_again() {
         let mut adapter = scanning(false);
-        adapter.changed(s(10), OFF, 0);
+        adapter.changed(s(10), power(false), 0);
         assert!(!adapter.scanning());
         assert_eq!((adapter.due(s(10_000)), adapter.wake_at()), (None, None));
-        adapter.changed(s(20_000), ON, 0);
+        adapter.changed(s(20_000), power(true), 0);
         assert_eq!(adapter.due(s(20_000)), Some(Do::Scan));
     }
 
     #[test]
     fn a_scan_that_somebody_ended_is_started_again() {
         let mut adapter = scanning(true);
-        adapter.changed(s(100), STOPPED, u64::MAX);
+        adapter.changed(s(100), AdapterProperties { discovering: Some(false), ..Default::default() }, u64::MAX);
         assert!(!adapter.scanning());
         assert_eq!(asked(&mut adapter, s(102)), [(101, Do::Scan)]);
     }
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_refusal_is_tried_again_with_growing_pauses_for_ever() {
         let mut adapter = Adapter::new(true, s(0));
-        adapter.changed(s(0), ON, 0);
+        adapter.changed(s(0), power(true), 0);
         let mut tried = Vec::new();
         while tried.len() < 10 {
             let at = adapter.wake_at().unwrap();
@@ -327,8 +327,8 @@ mod tests {
     #[test]
     fn a_listing_does_not_overrule_a_signal() {
         let mut adapter = Adapter::new(true, s(0));
-        adapter.changed(s(0), OFF, 0);
-        adapter.described(s(1), ON, 0);
+        adapter.changed(s(0), power(false), 0);
+        adapter.described(s(1), power(true), 0);
         assert!(!adapter.powered());
     }
 }

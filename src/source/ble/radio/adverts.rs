@@ -50,14 +50,27 @@ struct DeviceProperties<'a> {
 }
 
 /// The properties of `org.bluez.Adapter1` that scanning depends on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Type)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Type)]
 #[zvariant(signature = "dict")]
 #[serde(default, rename_all = "PascalCase")]
 pub struct AdapterProperties {
     #[serde(with = "optional")]
+    pub address: Option<String>,
+    #[serde(with = "optional")]
     pub powered: Option<bool>,
     #[serde(with = "optional")]
     pub discovering: Option<bool>,
+}
+
+impl AdapterProperties {
+    pub fn address(&self) -> Option<Address> {
+        self.address.as_deref()?.parse().ok()
+    }
+
+    #[cfg(test)]
+    pub fn powered(powered: bool) -> AdapterProperties {
+        AdapterProperties { powered: Some(powered), ..AdapterProperties::default() }
+    }
 }
 
 /// What a signal of bluetoothd says.
@@ -127,8 +140,10 @@ impl Reader {
                     }
                     None => {
                         let (interface, properties, _): (&str, AdapterProperties, Vec<&str>) = body.deserialize()?;
-                        let said = Said::Adapter { adapter: self.adapter(at.adapter), properties };
-                        Ok((interface == ADAPTER && properties != AdapterProperties::default()).then_some(said))
+                        if interface != ADAPTER || properties == AdapterProperties::default() {
+                            return Ok(None);
+                        }
+                        Ok(Some(Said::Adapter { adapter: self.adapter(at.adapter), properties }))
                     }
                 }
             }
@@ -390,7 +405,7 @@ mod tests {
         let mut reader = Reader::default();
         let said =
             reader.signal(&changed("/org/bluez/hci1", ADAPTER, Properties::from([("Powered", true.into())]), &[]));
-        let properties = AdapterProperties { powered: Some(true), discovering: None };
+        let properties = AdapterProperties::powered(true);
         assert_eq!(said.unwrap(), Some(Said::Adapter { adapter: "hci1".into(), properties }));
         let gone = Message::signal("/", "org.freedesktop.DBus.ObjectManager", "InterfacesRemoved")
             .unwrap()

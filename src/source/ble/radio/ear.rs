@@ -8,14 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
-use super::gatt;
 use crate::health::{Health, count};
 use crate::hub::Input;
-use crate::signal::{Address, Description, DeviceKey, Link, LinkNews, Report, Signal};
+use crate::signal::{Address, Link, LinkNews, Signal};
 use crate::source::Inputs;
-use crate::source::ble::Advert;
-use crate::source::ble::decode::{self, Gatt};
 use crate::source::ble::intake::Intake;
+use crate::source::ble::{Advert, gatt};
 use crate::time::Mono;
 
 /// Reports of managed devices that may wait beside the hub's queue: three seconds of a full channel, some 2 MB.
@@ -36,7 +34,7 @@ pub struct Heard {
 pub trait Ear: Send {
     fn advert(&mut self, at: Mono, adapter: &Arc<str>, advert: Advert) -> Heard;
     fn adapter(&mut self, at: Mono, adapter: &Arc<str>, powered: bool, scanning: bool);
-    fn gatt(&mut self, at: Mono, adapter: &Arc<str>, address: Address, values: &gatt::Values);
+    fn gatt(&mut self, at: Mono, adapter: &Arc<str>, address: Address, characteristic: Uuid, value: &[u8]);
     /// Works off what could not be handed on at once; never comes back while there is nothing to do.
     fn relieve(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
@@ -75,8 +73,8 @@ impl Ear for HubEar {
         self.outbox.offer(Input::Link(Link::Adapter(adapter.clone()), LinkNews::Adapter { powered, scanning }), true);
     }
 
-    fn gatt(&mut self, _at: Mono, adapter: &Arc<str>, address: Address, values: &gatt::Values) {
-        if let Some(report) = report(adapter, address, values) {
+    fn gatt(&mut self, _at: Mono, adapter: &Arc<str>, address: Address, characteristic: Uuid, value: &[u8]) {
+        if let Some(report) = gatt::report(adapter, address, &gatt::short(characteristic), value) {
             self.outbox.offer(Input::Report(report), true);
         }
     }
@@ -84,53 +82,6 @@ impl Ear for HubEar {
     async fn relieve(&mut self) {
         self.outbox.relieve().await;
     }
-}
-
-/// What values read over a connection say.
-fn report(adapter: &Arc<str>, address: Address, values: &gatt::Values) -> Option<Report> {
-    let mut signals = Vec::new();
-    let mut described = Description::default();
-    for (uuid, value) in values {
-        match *uuid {
-            gatt::MANUFACTURER => described.manufacturer = text(value),
-            gatt::MODEL => described.model = text(value),
-            gatt::FIRMWARE => described.firmware = text(value),
-            _ => {
-                let decoded = decode::decode_gatt(&Gatt { name: &short(*uuid), value });
-                signals.extend(decoded.iter().flat_map(decode::signals::signals));
-            }
-        }
-    }
-    if described != Description::default() {
-        signals.push(Signal::Described(Box::new(described)));
-    }
-    (!signals.is_empty()).then(|| Report {
-        device: DeviceKey::Ble(address),
-        link: Link::Adapter(adapter.clone()),
-        rssi: None,
-        name: None,
-        family: "",
-        irregular: false,
-        counter: None,
-        occurred_at: None,
-        signals,
-    })
-}
-
-/// `2a19`, as captures and decoders name a characteristic.
-pub fn short(uuid: Uuid) -> String {
-    let (first, ..) = uuid.as_fields();
-    match u16::try_from(first) {
-        Ok(n) if crate::source::ble::uuid16(n) == uuid => format!("{n:04x}"),
-        _ => uuid.to_string(),
-    }
-}
-
-/// A device information string: UTF-8 (Device Information Service 1.1, 3), from a stranger's firmware.
-fn text(value: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(value);
-    let text: String = text.trim_matches(['\0', ' ']).chars().filter(|c| !c.is_control()).take(64).collect();
-    (!text.is_empty()).then_some(text)
 }
 
 /// The way to the hub, which may be narrow.
@@ -179,6 +130,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::signal::{DeviceKey, Report};
 
     fn said(n: u8, signals: Vec<Signal>) -> Input {
         let device = DeviceKey::Ble(Address([n; 6]));
@@ -239,18 +191,5 @@ mod tests {
         let statements =
             outbox.waiting.iter().filter(|i| matches!(i, Input::Report(r) if !r.signals.is_empty())).count();
         assert!(statements >= 3 * WAITING_MAX / 8 - 1, "{statements} statements were kept");
-    }
-
-    #[test]
-    fn characteristics_are_named_as_captures_name_them() {
-        assert_eq!(short(gatt::BATTERY_LEVEL), "2a19");
-        assert_eq!(short(Uuid::from_u128(1)), "00000000-0000-0000-0000-000000000001");
-    }
-
-    #[test]
-    fn a_devices_own_words_are_cleaned() {
-        assert_eq!(text(b"Acme\0\0").as_deref(), Some("Acme"));
-        assert_eq!(text(b"\x1b[31mred").as_deref(), Some("[31mred"));
-        assert_eq!(text(b"\0"), None);
     }
 }

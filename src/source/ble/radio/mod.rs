@@ -4,7 +4,7 @@
 //! dbus-daemon ──signals──► bus ──► adverts ──► Ear (intake ──► hub; or a capture)
 //!                           ▲        │
 //!                      calls│        ▼
-//!                        session ◄── adapter (when to scan), gatt (whom to read): pure, told the time
+//!                        session ◄── adapter (when to scan), poll (whom to read): pure, told the time
 //! ```
 //!
 //! Promises: [`run`] never ends and never panics over what the bus, bluetoothd or an adapter does. No bus, no bluetoothd, no
@@ -15,7 +15,7 @@ mod adapter;
 mod adverts;
 mod bus;
 mod ear;
-mod gatt;
+mod poll;
 mod session;
 
 use std::convert::Infallible;
@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use ear::{Ear, Heard, HubEar, short};
-pub use gatt::{Settings as GattSettings, Values};
+pub use ear::{Ear, Heard, HubEar};
+pub use poll::Settings as PollSettings;
 
 use crate::backoff::{Backoff, dice};
 use crate::engine::Clock;
@@ -43,7 +43,7 @@ pub struct Settings {
     pub adapters: Vec<String>,
     /// Others use the adapters: never power-cycle them.
     pub shared: bool,
-    pub gatt: GattSettings,
+    pub poll: PollSettings,
     /// The bus, where it is not the system's.
     pub bus: Option<String>,
 }

@@ -13,7 +13,7 @@ use zbus::{Message, MessageStream};
 use super::adapter::{Adapter, Do};
 use super::adverts::{AdapterProperties, Reader, Said};
 use super::bus::{Bus, BusError, Signal};
-use super::gatt::{self, Schedule};
+use super::poll::{self, Schedule};
 use super::{Ear, Settings};
 use crate::backoff::dice;
 use crate::engine::Clock;
@@ -30,7 +30,7 @@ const LIST_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Names asked for at once, of devices that were there before us.
 const NAMES_AT_ONCE: usize = 4;
 /// btleplug lists every device object to find one, at 10 kB each in its memory: not while a flood has filled bluetoothd.
-const OBJECTS_MAX_FOR_GATT: usize = 500;
+const OBJECTS_MAX_FOR_POLL: usize = 500;
 
 /// A call that came back.
 enum Done {
@@ -38,7 +38,7 @@ enum Done {
     ListAgain,
     Scan(Arc<str>, Do, Result<(), String>),
     Name(Arc<str>, Address, Option<String>),
-    Gatt(Arc<str>, Address, Result<gatt::Values, gatt::ReadError>),
+    Polled(Arc<str>, Address, Result<poll::Values, poll::ReadError>),
 }
 
 type Calls = FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>;
@@ -71,7 +71,7 @@ impl<E: Ear> Session<E> {
         clock: Clock,
     ) -> Session<E> {
         Session {
-            schedule: Schedule::new(settings.gatt.clone()),
+            schedule: Schedule::new(settings.poll.clone()),
             settings,
             ear,
             actions,
@@ -191,26 +191,32 @@ impl<E: Ear> Session<E> {
     fn said(&mut self, said: Said, bus: &Bus, calls: &Calls) {
         let now = self.clock.mono();
         match said {
-            Said::Advert { adapter, advert } => {
-                if self.wanted(&adapter) {
-                    self.advert(now, &adapter, advert, bus, calls);
+            Said::Advert { adapter, advert } => self.advert(now, &adapter, advert, bus, calls),
+            Said::Adapter { adapter, properties } => {
+                if let Some(known) = self.adapter(adapter, &properties, now) {
+                    known.changed(now, properties, dice());
                 }
             }
-            Said::Adapter { adapter, properties } if self.wanted(&adapter) => {
-                let shared = self.settings.shared;
-                let known = self.adapters.entry(adapter).or_insert_with(|| Adapter::new(shared, now));
-                known.changed(now, properties, dice());
-                self.news = true;
+            Said::AdapterGone { adapter } if self.adapters.contains_key(&adapter) => {
+                self.adapter_gone(&adapter, "unplugged");
             }
-            Said::AdapterGone { adapter } if self.wanted(&adapter) => self.adapter_gone(&adapter, "unplugged"),
-            Said::Adapter { .. } | Said::AdapterGone { .. } => {}
+            Said::AdapterGone { .. } => {}
         }
     }
 
-    fn advert(&mut self, now: Mono, adapter: &Arc<str>, advert: Advert, bus: &Bus, calls: &Calls) {
-        if let Some(known) = self.adapters.get_mut(adapter) {
-            self.news |= known.heard(now);
+    /// The adapter of this name, if it is one of ours.
+    fn adapter(&mut self, name: Arc<str>, properties: &AdapterProperties, now: Mono) -> Option<&mut Adapter> {
+        if !self.wanted(&name, properties.address()) {
+            return None;
         }
+        self.news = true;
+        let shared = self.settings.shared;
+        Some(self.adapters.entry(name).or_insert_with(|| Adapter::new(shared, now)))
+    }
+
+    fn advert(&mut self, now: Mono, adapter: &Arc<str>, advert: Advert, bus: &Bus, calls: &Calls) {
+        let Some(known) = self.adapters.get_mut(adapter) else { return };
+        self.news |= known.heard(now);
         let (address, nameless, services) = (advert.address, advert.name.is_none(), advert.service_uuids.clone());
         let heard = self.ear.advert(now, adapter, advert);
         if heard.managed {
@@ -227,8 +233,11 @@ impl<E: Ear> Session<E> {
         }
     }
 
-    fn wanted(&self, adapter: &str) -> bool {
-        self.settings.adapters.is_empty() || self.settings.adapters.iter().any(|a| a == adapter)
+    /// Whether the configuration lets us use an adapter: all, or by name or address.
+    fn wanted(&self, name: &str, address: Option<Address>) -> bool {
+        let listed = &self.settings.adapters;
+        let is = |wanted: &String| wanted == name || (address.is_some() && wanted.parse().ok() == address);
+        listed.is_empty() || self.adapters.contains_key(name) || listed.iter().any(is)
     }
 
     fn action(&mut self, action: Action) {
@@ -246,12 +255,9 @@ impl<E: Ear> Session<E> {
         match done {
             Done::Listed(Ok(listed)) => {
                 for (name, properties) in listed {
-                    if !self.wanted(&name) {
-                        continue;
+                    if let Some(adapter) = self.adapter(name, &properties, now) {
+                        adapter.described(now, properties, dice());
                     }
-                    let shared = self.settings.shared;
-                    let adapter = self.adapters.entry(name).or_insert_with(|| Adapter::new(shared, now));
-                    adapter.described(now, properties, dice());
                 }
             }
             Done::Listed(Err(error)) => {
@@ -272,14 +278,16 @@ impl<E: Ear> Session<E> {
                 self.reader.named(&adapter, address, name.as_deref());
                 self.naming.remove(&(adapter, address));
             }
-            Done::Gatt(name, address, result) => {
+            Done::Polled(name, address, result) => {
                 if let Some(adapter) = self.adapters.get_mut(&name) {
                     adapter.connecting(now, false);
                 }
                 match &result {
                     Ok(values) => {
                         tracing::debug!(adapter = &*name, %address, values = values.len(), "ble.gatt_read");
-                        self.ear.gatt(now, &name, address, values);
+                        for (characteristic, value) in values {
+                            self.ear.gatt(now, &name, address, *characteristic, value);
+                        }
                     }
                     Err(error) => {
                         count(&self.health.ble.gatt_failures);
@@ -310,7 +318,7 @@ impl<E: Ear> Session<E> {
                 Done::Scan(name, what, done)
             }));
         }
-        if self.reader.objects() <= OBJECTS_MAX_FOR_GATT {
+        if self.reader.objects() <= OBJECTS_MAX_FOR_POLL {
             let adapters = &self.adapters;
             let can_connect = |name: &str| adapters.get(name).is_some_and(Adapter::scanning);
             if let Some((name, address)) = self.schedule.due(now, can_connect) {
@@ -319,8 +327,8 @@ impl<E: Ear> Session<E> {
                     self.news = true;
                 }
                 calls.push(Box::pin(async move {
-                    let read = gatt::read(name.clone(), address).await;
-                    Done::Gatt(name, address, read)
+                    let read = poll::read(name.clone(), address).await;
+                    Done::Polled(name, address, read)
                 }));
             }
         }
