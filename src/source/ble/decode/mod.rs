@@ -9,19 +9,29 @@
 //! A decoder says what the bytes say, in the words of [`Name`]; what that means for a door is decided in one place,
 //! [`signals`]. It must never panic, whatever the bytes, and work is bounded by [`MAX_PAYLOAD`].
 
+mod airbnk;
 mod bthome_objects;
 mod bthome_v1;
 mod bthome_v2;
+mod bytes;
 mod ccm;
 pub mod fresh;
+mod gatt_battery;
+mod ibeacon;
 mod mibeacon;
 mod mibeacon_buttons;
 mod mibeacon_lock;
 mod mibeacon_objects;
 mod mibeacon_products;
+mod nuki;
 mod print;
 mod say;
 pub mod signals;
+mod switchbot;
+#[cfg(test)]
+mod testing;
+mod ttlock;
+mod yale;
 
 pub use ccm::{BadKey, BindKey};
 pub use say::{Name, Statement, Value};
@@ -228,12 +238,23 @@ impl Decoded {
 type Decode = fn(&Heard<'_>, &mut Memory) -> Option<Decoded>;
 
 /// In the order asked: whoever recognises an advert by its own UUID or company goes before whoever guesses.
-const FAMILIES: &[Decode] = &[bthome_v2::decode, bthome_v1::decode, mibeacon::decode];
+const FAMILIES: &[Decode] = &[
+    bthome_v2::decode,
+    bthome_v1::decode,
+    mibeacon::decode,
+    switchbot::decode,
+    ttlock::decode,
+    yale::decode,
+    nuki::decode,
+    airbnk::decode,
+    gatt_battery::decode,
+    ibeacon::decode,
+];
 
 /// One family's reader of GATT values: `None` where the value is not its own.
 type DecodeGatt = fn(&Gatt<'_>) -> Option<Decoded>;
 
-const GATT_FAMILIES: &[DecodeGatt] = &[];
+const GATT_FAMILIES: &[DecodeGatt] = &[gatt_battery::decode_gatt, yale::decode_gatt, nuki::decode_gatt];
 
 /// What an advert says: the first family that accepts it, or else the first that recognised it.
 ///
