@@ -10,26 +10,46 @@
 //! [`signals`]. It must never panic, whatever the bytes, and work is bounded by [`MAX_PAYLOAD`].
 
 mod airbnk;
+mod altbeacon;
+mod beckett;
+mod beewi;
 mod bthome_objects;
 mod bthome_v1;
 mod bthome_v2;
 mod bytes;
 mod ccm;
+mod eddystone;
+mod feasycom;
 pub mod fresh;
 mod gatt_battery;
+mod govee;
+mod holyiot;
+mod hormann;
 mod ibeacon;
+mod inode;
+mod jaalee;
+mod kkm;
 mod mibeacon;
 mod mibeacon_buttons;
 mod mibeacon_lock;
 mod mibeacon_objects;
 mod mibeacon_products;
+mod mikrotik;
+mod mocreo;
+mod mokosmart;
+mod nodon;
 mod nuki;
+mod oria;
 mod print;
+mod qingping;
+mod ruuvi;
 mod say;
 pub mod signals;
 mod switchbot;
+mod teltonika;
 #[cfg(test)]
 mod testing;
+mod tracker;
 mod ttlock;
 mod yale;
 
@@ -247,7 +267,27 @@ const FAMILIES: &[Decode] = &[
     yale::decode,
     nuki::decode,
     airbnk::decode,
+    qingping::decode,
+    ruuvi::decode,
+    teltonika::decode,
+    holyiot::decode,
+    jaalee::decode,
+    hormann::decode,
+    mikrotik::decode,
+    mocreo::decode,
+    oria::decode,
+    beewi::decode,
+    kkm::decode,
+    mokosmart::decode,
+    nodon::decode,
+    feasycom::decode,
+    beckett::decode,
+    inode::decode,
     gatt_battery::decode,
+    govee::decode,
+    eddystone::decode,
+    tracker::decode,
+    altbeacon::decode,
     ibeacon::decode,
 ];
 

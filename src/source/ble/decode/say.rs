@@ -113,6 +113,8 @@ names! {
     Occupancy = "occupancy",
     Presence = "presence",
     SoundDetected = "sound_detected",
+    /// A-weighted average since the advert before.
+    SoundLevelDba = "sound_level_dba",
     Smoke = "smoke",
     CoDetected = "co_detected",
     GasDetected = "gas_detected",

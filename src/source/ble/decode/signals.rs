@@ -27,6 +27,9 @@ fn signal(decoded: &Decoded, Statement { name, value }: &Statement, out: &mut Ve
         Name::Motion => out.extend(truth.map(Signal::Motion)),
         Name::Vibration => out.extend(truth.map(Signal::Vibration)),
         Name::SoundDetected => out.extend(truth.map(Signal::SoundDetected)),
+        Name::SoundLevelDba => {
+            out.extend(value.number().map(|decibels| Signal::SoundLevel { decibels: decibels as f32 }));
+        }
         Name::Connectivity => out.extend(truth.map(Signal::Connectivity)),
         Name::Doorbell if truth == Some(true) => out.push(Signal::Doorbell),
         // The lock counts failed entries itself and says so as an event of its own.
