@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ble::gatt;
 use super::ble::intake::{Intake, Known};
 use super::capture::{Header, Record, What};
+use super::zwave::Bridge;
 use crate::event::Event;
 use crate::hub::{Hub, Input, Output, Row, RowKind, Settings};
 use crate::signal::{Address, DeviceKey, DownReason, Link, LinkNews};
@@ -65,6 +67,7 @@ struct Player<T> {
     known: Vec<(Address, Known)>,
     hub: Hub,
     intake: Intake,
+    bridges: BTreeMap<Arc<str>, Bridge>,
     disk: Disk,
     clocks: Clocks,
     tell: T,
@@ -126,6 +129,7 @@ impl<T: FnMut(&Event)> Player<T> {
         Player {
             hub: Hub::new(settings.clone(), now),
             intake: Intake::new(known.clone()),
+            bridges: BTreeMap::new(),
             settings,
             known,
             disk: Disk::default(),
@@ -158,10 +162,6 @@ impl<T: FnMut(&Event)> Player<T> {
                 let news = LinkNews::Adapter { powered: a.powered, scanning: a.scanning.unwrap_or(a.powered) };
                 self.step(at, Input::Link(Link::Adapter(a.adapter), news));
             }
-            What::Link(link) if !link.up => {
-                let news = LinkNews::BridgeDown(DownReason::Unreachable);
-                self.step(at, Input::Link(Link::Network(link.network), news));
-            }
             What::Gatt(read) => {
                 let value = hex::decode(&read.value).map_err(|e| format!("{:?}: {e}", read.value))?;
                 match gatt::report(&read.adapter, read.address, &gatt::name(&read.characteristic), &value) {
@@ -169,10 +169,28 @@ impl<T: FnMut(&Event)> Player<T> {
                     None => self.advance(at),
                 }
             }
-            // A link that is up says nothing yet: the bridge's own first message does.
-            What::Link(_) | What::Zwave { .. } => self.advance(at),
+            What::Link(link) => {
+                let bridge = self.bridge(at, Some(link.network));
+                let inputs = if link.up { bridge.linked() } else { bridge.down(DownReason::Unreachable) };
+                self.steps(at, inputs);
+            }
+            What::Zwave { network, message } => {
+                let mono = self.clocks.mono(at);
+                let inputs = self.bridge(at, network).message(mono, &message);
+                self.steps(at, inputs);
+            }
         }
         Ok(())
+    }
+
+    /// The bridge of a network. A capture need not name the only one, and a configuration that names none is no reason not to play it.
+    fn bridge(&mut self, at: u64, network: Option<Arc<str>>) -> &mut Bridge {
+        let name = network.or_else(|| self.settings.networks.first().cloned()).unwrap_or_else(|| "main".into());
+        if !self.settings.networks.contains(&name) {
+            self.settings.networks.push(name.clone());
+            self.step(at, Input::Configure(Box::new(self.settings.clone())));
+        }
+        self.bridges.entry(name.clone()).or_insert_with(|| Bridge::new(name))
     }
 
     /// Fires the timers that are due before `at`, each at its own moment.
@@ -186,6 +204,13 @@ impl<T: FnMut(&Event)> Player<T> {
     fn step(&mut self, at: u64, input: Input) {
         self.advance(at);
         self.turn(at, input);
+    }
+
+    fn steps(&mut self, at: u64, inputs: Vec<Input>) {
+        self.advance(at);
+        for input in inputs {
+            self.turn(at, input);
+        }
     }
 
     fn turn(&mut self, at: u64, input: Input) {
@@ -213,6 +238,9 @@ impl<T: FnMut(&Event)> Player<T> {
             (address, Known { counter, ..known })
         });
         self.intake = Intake::new(known);
+        for bridge in self.bridges.values_mut() {
+            *bridge = bridge.anew();
+        }
         let now = self.clocks.now(back);
         let rows = self.disk.rows.values().cloned().collect();
         self.hub = Hub::restore(self.settings.clone(), rows, self.disk.last_created, now);
@@ -282,6 +310,20 @@ mod tests {
         let away = advert(10.0, 1, 1);
         let after = advert(35.0, 1, 0);
         assert_eq!(told(&(before.clone() + restart + &away + &after)), told(&before));
+    }
+
+    #[test]
+    fn a_z_wave_capture_is_played_through_the_same_bridge_as_the_live_link() {
+        let notification = r#"{"at":2,"zwave":{"type":"event","event":{"source":"node","event":"notification","nodeId":2,"ccId":113,"args":{"type":6,"event":6,"parameters":{"userId":3}}}}}"#;
+        let down = r#"{"at":3,"link":{"network":"main","up":false}}"#;
+        let up = r#"{"at":9,"link":{"network":"main","up":true}}"#;
+        let told = told(&format!("{notification}\n{down}\n{up}\n{}\n", notification.replace("\"at\":2", "\"at\":10")));
+        let types: Vec<&str> =
+            told.iter().map(|(_, e)| e.as_str()).filter(|e| !e.starts_with("device.added")).collect();
+        let met = ["connected_account.created", "connected_account.connected", "device.connected", "lock.unlocked"];
+        let lost = ["connected_account.disconnected", "device.disconnected"];
+        let back = ["connected_account.connected", "device.connected", "lock.unlocked"];
+        assert_eq!(types, [&met[..], &lost, &back].concat());
     }
 
     #[test]

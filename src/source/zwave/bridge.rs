@@ -63,6 +63,11 @@ impl Bridge {
         }
     }
 
+    /// The same network as a daemon meets it that was started again: it will be told everything anew.
+    pub fn anew(&self) -> Bridge {
+        Bridge { home: self.home, own: self.own, ..Bridge::new(self.network.clone()) }
+    }
+
     pub fn link(&self) -> Link {
         Link::Network(self.network.clone())
     }
