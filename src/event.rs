@@ -179,6 +179,13 @@ pub struct Details {
     pub changed_properties: Option<Vec<ChangedProperty>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change_reason: Option<Cow<'static, str>>,
+    /// On `access_code.{name,code,time_frame}_changed`: in words, and what it was and is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<CodeFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<CodeFacts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise_level_decibels: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -244,6 +251,23 @@ pub struct ChangedProperty {
     pub property: String,
     pub from: Option<String>,
     pub to: Option<String>,
+}
+
+/// The part of an access code that changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum CodeFacts {
+    Name { name: Option<String> },
+    Digits { code: Option<Secret> },
+    TimeFrame { starts_at: Option<String>, ends_at: Option<String> },
+}
+
+impl CodeFacts {
+    fn without_digits(&mut self) {
+        if let CodeFacts::Digits { code } = self {
+            *code = None;
+        }
+    }
 }
 
 /// An error or a warning of a device, account or code, as Seam shapes it.
@@ -357,6 +381,7 @@ impl Event {
             if !matches!(self.event_type, EventType::AccessCodeSetOnDevice | EventType::AccessCodeScheduledOnDevice) {
                 details.code = None;
             }
+            details.from.iter_mut().chain(&mut details.to).for_each(CodeFacts::without_digits);
         }
         let frozen = Frozen {
             event_id: self.event_id,

@@ -104,6 +104,12 @@ fn mask(body: &str) -> String {
     }
     match serde_json::from_str::<Map<String, Value>>(body) {
         Ok(mut object) => {
+            // `access_code.code_changed` has them in `from` and `to`.
+            let inner = |key| object.get(key).and_then(|v| v.get("code")).is_some();
+            let changed = ["from", "to"].map(|key| inner(key).then_some(key));
+            for facts in changed.into_iter().flatten() {
+                object[facts]["code"] = MASK.into();
+            }
             if let Some(code) = object.get_mut("code") {
                 *code = MASK.into();
             }
