@@ -24,6 +24,11 @@ pub enum IdentityError {
 }
 
 impl Identity {
+    /// That of a hub that has run already.
+    pub fn read(dir: &Path) -> Option<Identity> {
+        serde_json::from_slice(&std::fs::read(dir.join("identity.json")).ok()?).ok()
+    }
+
     /// Reads `DIR/identity.json`, or makes it. `workspace_id` from the configuration wins.
     pub fn load_or_make(dir: &Path, workspace_id: Option<Uuid>) -> Result<Identity, IdentityError> {
         let path = dir.join(FILE);

@@ -1,10 +1,181 @@
-//! `portcullis devices`: list the devices and how they are.
+//! `portcullis devices`, what is done with one (`adopt`, `release`, `delete`), and `portcullis accounts`, which they belong to.
 
+use std::io::Write;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::daemon::{Daemon, block_on};
 use super::{Context, Failure};
+use crate::api;
+use crate::config::Config;
+use crate::identity::Identity;
+use crate::store::{Reader, StateRow};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Managed devices come first; unmanaged ones are heard, but nobody adopted them (portcullis adopt DEVICE_ID).
+Without a running hub, the devices are shown as they were when it stopped.
 
-pub fn run(_args: Args, _context: &Context) -> Result<(), Failure> {
-    Err(Failure::failed("not built yet"))
+Examples:
+  portcullis devices
+  portcullis devices --json | jq -r '.[] | select(.online | not) | .name'
+  portcullis devices --explain 0b1f6a52-7c55-5a7e-9d35-6a1f3d3f2a10")]
+pub struct Args {
+    /// Everything that is known of one device, and why it is judged to be here or gone
+    #[arg(long, value_name = "DEVICE_ID")]
+    explain: Option<Uuid>,
+}
+
+/// A verb about one device.
+#[derive(Debug, clap::Args)]
+pub struct OneArgs {
+    /// As `portcullis devices` shows it
+    device_id: Uuid,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  portcullis adopt 0b1f6a52-7c55-5a7e-9d35-6a1f3d3f2a10 --name 'Front door'")]
+pub struct AdoptArgs {
+    /// As `portcullis devices` shows it
+    device_id: Uuid,
+    /// What to call it
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// No more to ask than that.
+#[derive(Debug, clap::Args)]
+pub struct NoArgs {}
+
+pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    match args.explain {
+        Some(id) => explain(id, context),
+        None => list(context),
+    }
+}
+
+fn list(context: &Context) -> Result<(), Failure> {
+    let config = context.config()?;
+    let devices = block_on(async {
+        let Some(mut daemon) = Daemon::connect(&config).await? else { return stopped_devices(&config) };
+        let mut all = Vec::new();
+        for path in ["/devices/list", "/devices/unmanaged/list"] {
+            all.extend(daemon.ask(path, json!({}), "devices").await?.as_array().cloned().unwrap_or_default());
+        }
+        Ok(all)
+    })?;
+    let mut out = std::io::stdout().lock();
+    if context.json {
+        return Ok(writeln!(out, "{}", Value::Array(devices))?);
+    }
+    if devices.is_empty() {
+        let how = "name one in the configuration ([[devices]]), or wait until one is heard; portcullis doctor checks the radio";
+        writeln!(out, "No devices yet: {how}.")?;
+    }
+    for device in &devices {
+        writeln!(out, "{}", line(device))?;
+    }
+    Ok(())
+}
+
+/// As they were when the hub stopped; managed ones first.
+fn stopped_devices(config: &Config) -> Result<Vec<Value>, Failure> {
+    let rows = stored_rows(config)?;
+    let workspace = Identity::read(&config.state_dir).map_or(Uuid::nil(), |identity| identity.workspace_id);
+    let mut devices: Vec<Value> = api::devices::all(&rows, workspace).collect();
+    devices.sort_by_key(|device| device["is_managed"] != true);
+    Ok(devices)
+}
+
+fn stored_rows(config: &Config) -> Result<Vec<StateRow>, Failure> {
+    let none = |e| Failure::failed(format!("no hub runs, and its state cannot be read: {e}"));
+    Ok(Reader::open(&config.state_dir).map_err(none)?.state()?)
+}
+
+/// `front door  online  battery 85 %  locked …`
+fn line(device: &Value) -> String {
+    let properties = &device["properties"];
+    let mut notes = vec![if properties["online"] == true { "online" } else { "offline" }.to_owned()];
+    if device["is_managed"] != true {
+        notes.push("unmanaged".into());
+    }
+    if let Some(state) = properties["lock_state"].as_str() {
+        notes.push(state.replace('_', " "));
+    }
+    if let Some(open) = properties["door_open"].as_bool() {
+        notes.push(if open { "door open" } else { "door closed" }.into());
+    }
+    if let Some(level) = properties["battery_level"].as_f64() {
+        notes.push(format!("battery {:.0} %", level * 100.0));
+    }
+    if properties["tampered"] == true {
+        notes.push("tampered".into());
+    }
+    let name = properties["name"].as_str().unwrap_or("?");
+    let key = properties["key"].as_str().unwrap_or_default();
+    format!("{}  {name:<24} {key:<22} {}", device["device_id"].as_str().unwrap_or("?"), notes.join(", "))
+}
+
+fn explain(id: Uuid, context: &Context) -> Result<(), Failure> {
+    let config = context.config()?;
+    let explanation = block_on(async {
+        match Daemon::connect(&config).await? {
+            Some(mut daemon) => daemon.ask("/devices/explain", json!({"device_id": id}), "explanation").await,
+            None => {
+                let missing = || Failure::failed(format!("no device {id}; portcullis devices shows all"));
+                api::devices::explanation(&stored_rows(&config)?, &id.to_string()).ok_or_else(missing)
+            }
+        }
+    })?;
+    let text = if context.json { explanation.to_string() } else { serde_json::to_string_pretty(&explanation)? };
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+pub fn accounts(_args: NoArgs, context: &Context) -> Result<(), Failure> {
+    let config = context.config()?;
+    let accounts: Vec<Value> = block_on(async {
+        let Some(mut daemon) = Daemon::connect(&config).await? else {
+            return Ok(api::devices::accounts(&stored_rows(&config)?).collect());
+        };
+        let accounts = daemon.ask("/connected_accounts/list", json!({}), "connected_accounts").await?;
+        Ok(accounts.as_array().cloned().unwrap_or_default())
+    })?;
+    let mut out = std::io::stdout().lock();
+    if context.json {
+        return Ok(writeln!(out, "{}", Value::Array(accounts))?);
+    }
+    for account in &accounts {
+        let text = |key: &str| account[key].as_str().unwrap_or("?");
+        let trouble: Vec<&str> =
+            account["errors"].as_array().into_iter().flatten().filter_map(|e| e["message"].as_str()).collect();
+        let state = if trouble.is_empty() { "connected".to_owned() } else { trouble.join(" ") };
+        let (id, name, kind) = (text("connected_account_id"), text("display_name"), text("account_type_display_name"));
+        writeln!(out, "{id}  {name:<24} {kind:<14} {state}")?;
+    }
+    Ok(())
+}
+
+pub fn adopt(args: AdoptArgs, context: &Context) -> Result<(), Failure> {
+    let body = json!({"device_id": args.device_id, "is_managed": true, "name": args.name});
+    tell(context, "/devices/unmanaged/update", body, "adopted")
+}
+
+pub fn release(args: OneArgs, context: &Context) -> Result<(), Failure> {
+    tell(context, "/devices/update", json!({"device_id": args.device_id, "is_managed": false}), "released")
+}
+
+pub fn delete(args: OneArgs, context: &Context) -> Result<(), Failure> {
+    tell(context, "/devices/delete", json!({"device_id": args.device_id}), "deleted")
+}
+
+fn tell(context: &Context, path: &str, body: Value, done: &str) -> Result<(), Failure> {
+    let config = context.config()?;
+    let device_id = body["device_id"].clone();
+    block_on(async { Daemon::must(&config).await?.ask(path, body, "ok").await })?;
+    let text = format!("{done} {}", device_id.as_str().unwrap_or_default());
+    let text = if context.json { json!({"ok": true, "device_id": device_id}).to_string() } else { text };
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }

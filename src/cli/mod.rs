@@ -1,6 +1,7 @@
 //! The command line; a file a verb. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
 
 mod check_config;
+mod daemon;
 mod decode;
 mod demo;
 mod devices;
@@ -44,6 +45,14 @@ enum Verb {
     Scan(scan::Args),
     /// List the devices and how they are
     Devices(devices::Args),
+    /// Adopt a device: from now on it is managed, and its events are told
+    Adopt(devices::AdoptArgs),
+    /// Release a managed device: it stays known, and is told of no more
+    Release(devices::OneArgs),
+    /// Forget a device altogether
+    Delete(devices::OneArgs),
+    /// List the connected accounts: Bluetooth, and each Z-Wave network
+    Accounts(devices::NoArgs),
     /// List, fetch or follow events
     Events(events::Args),
     /// Decode adverts given as JSON lines on standard input
@@ -128,6 +137,10 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args, &context),
         Verb::Scan(args) => scan::run(args, &context),
         Verb::Devices(args) => devices::run(args, &context),
+        Verb::Adopt(args) => devices::adopt(args, &context),
+        Verb::Release(args) => devices::release(args, &context),
+        Verb::Delete(args) => devices::delete(args, &context),
+        Verb::Accounts(args) => devices::accounts(args, &context),
         Verb::Events(args) => events::run(args, &context),
         Verb::Decode(args) => decode::run(args, &context),
         Verb::Record(args) => record::run(args, &context),

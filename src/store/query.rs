@@ -26,6 +26,8 @@ pub struct Filter {
     pub before: Option<Wall>,
     /// Events that fit and are passed over first.
     pub offset: usize,
+    /// From the end of the log backwards.
+    pub newest_first: bool,
 }
 
 impl Filter {
@@ -51,12 +53,15 @@ const SCOPES_MOST: usize = 256;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
-/// Up to `limit` events that fit, oldest first.
+/// Up to `limit` events that fit, oldest first unless asked otherwise.
 pub(super) fn find(c: &Connection, filter: &Filter, limit: usize) -> Sql<Vec<Stored>> {
     let wanted = filter.offset.saturating_add(limit);
     let (first, last) = (seq_after(c, filter.after)?, seq_before(c, filter.before)?);
     let scopes = scopes(c, filter)?;
     let mut seqs = Vec::new();
+    if filter.newest_first {
+        return walk(c, filter, limit, scopes.as_deref(), (first, last));
+    }
     if !filter.event_ids.is_empty() {
         for id in &filter.event_ids {
             seqs.extend(seq_of(c, *id)?);
@@ -93,7 +98,7 @@ pub(super) fn find(c: &Connection, filter: &Filter, limit: usize) -> Sql<Vec<Sto
     Ok(events)
 }
 
-/// Over the log from `first` on, event by event.
+/// Over the log between these places, event by event, in the order asked for.
 fn walk(
     c: &Connection,
     filter: &Filter,
@@ -102,7 +107,10 @@ fn walk(
     (first, last): (u64, u64),
 ) -> Sql<Vec<Stored>> {
     let scopes: Option<HashSet<i64>> = scopes.map(|s| s.iter().copied().collect());
-    let mut places = c.prepare_cached("SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq")?;
+    let mut places = c.prepare_cached(match filter.newest_first {
+        false => "SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq",
+        true => "SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq DESC",
+    })?;
     let mut rows = places.query(params![first, last])?;
     let (mut events, mut passed) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
@@ -303,7 +311,9 @@ mod tests {
                 .flat_map(|offset| store.find(&Filter { offset, ..filter.clone() }, 5).unwrap())
                 .map(|e| e.event_id)
                 .collect();
-            assert_eq!(paged, wanted.into_iter().take(10).collect::<Vec<_>>(), "{filter:?}");
+            assert_eq!(paged, wanted.iter().copied().take(10).collect::<Vec<_>>(), "{filter:?}");
+            let backwards = store.find(&Filter { newest_first: true, ..filter.clone() }, 1000).unwrap();
+            assert_eq!(backwards.iter().rev().map(|e| e.event_id).collect::<Vec<_>>(), wanted, "{filter:?}");
         }
     }
 

@@ -1,0 +1,158 @@
+//! `/events/*`: the log, asked and followed.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{self, KeepAlive, Sse};
+use futures_util::Stream;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::App;
+use super::envelope::{Answer, ApiError};
+use super::params::Params;
+use crate::event::{EventType, UnknownEventType};
+use crate::store::{Filter, Store, StoreError, Stored};
+use crate::time::Wall;
+
+/// Most events of one answer, as at Seam.
+const LIMIT: usize = 500;
+/// Events that a stream reads from the log at once.
+const STREAM_CHUNK: usize = 256;
+/// A silent stream says this often that it lives; proxies give up after a minute.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+pub async fn list(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
+    let about = filter(&mut params)?;
+    // An event at `since` itself is meant too.
+    let since = params.time("since").map(|since| Wall(since.0.saturating_sub(1)));
+    let between = params.between("between");
+    // Ours: what people want to see are the last ones.
+    let newest_first = params.flag("newest_first").unwrap_or(false);
+    let offset = params.number("unstable_offset", usize::MAX / 2).unwrap_or(0);
+    let limit = params.number("limit", LIMIT).unwrap_or(LIMIT);
+    params.end()?;
+    let Some(about) = about else { return Ok(Answer::of("events", Value::Array(Vec::new()))) };
+    let after = since.or(between.map(|(after, _)| after));
+    if about == Filter::default() && after.is_none() {
+        let what = "give at least one of since, between, event_ids, device_id, event_type, connected_account_id, access_code_id";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_input", what));
+    }
+    let filter = Filter { after, before: between.map(|(_, before)| before), offset, newest_first, ..about };
+    let found = read(app.store.clone(), move |store| store.find(&filter, limit)).await?;
+    Ok(Answer::of("events", found.iter().map(body).collect()))
+}
+
+pub async fn get(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
+    let event_id = params.uuid("event_id");
+    let about = filter(&mut params)?.unwrap_or_default();
+    params.end()?;
+    if event_id.is_none() && (about.device_ids.is_empty() || about.event_types.is_empty()) {
+        let what = "give event_id, or device_id and event_type";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_input", what));
+    }
+    // Of several, the last one: that is how things are now.
+    let filter = Filter { event_ids: event_id.into_iter().collect(), newest_first: event_id.is_none(), ..about };
+    let found = read(app.store.clone(), move |store| store.find(&filter, 1)).await?;
+    let gone = "the log has no such event; old ones are taken out after [events] retention_days";
+    found.first().map(|event| Answer::of("event", body(event))).ok_or_else(|| ApiError::not_found("event", gone))
+}
+
+/// Server-sent events: what is told from now on, or from after `Last-Event-ID`; the id is the event's `seq` in this log.
+pub async fn stream(
+    State(app): State<App>,
+    headers: HeaderMap,
+    mut params: Params,
+) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
+    let filter = filter(&mut params)?.unwrap_or_default();
+    params.end()?;
+    let log_id = app.store.log_id();
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let from = match last.and_then(|id| id.split_once(':')) {
+        // Another log's positions say nothing about this one: from its beginning, nothing is missed.
+        Some((log, seq)) => {
+            if log == log_id.to_string() {
+                seq.parse().unwrap_or(0)
+            } else {
+                0
+            }
+        }
+        None => app.store.head().borrow().seq,
+    };
+    let follow = Follow { store: app.store.clone(), filter, seq: from, waiting: Vec::new().into_iter() };
+    let events = futures_util::stream::unfold(follow, move |mut follow| async move {
+        let event = follow.next().await?;
+        let id = format!("{log_id}:{}", event.seq);
+        Some((Ok(sse::Event::default().id(id).event(event.event_type.as_str()).data(event.body)), follow))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+}
+
+/// The log behind a moving position, waiting for news at its end.
+struct Follow {
+    store: Store,
+    filter: Filter,
+    seq: u64,
+    waiting: std::vec::IntoIter<Stored>,
+}
+
+impl Follow {
+    async fn next(&mut self) -> Option<Stored> {
+        let mut head = self.store.head();
+        loop {
+            for event in self.waiting.by_ref() {
+                self.seq = event.seq;
+                if self.filter.fits(&event) {
+                    return Some(event);
+                }
+            }
+            head.borrow_and_update();
+            let seq = self.seq;
+            let more = read(self.store.clone(), move |store| store.events_after(seq, STREAM_CHUNK)).await.ok()?;
+            if more.is_empty() {
+                head.changed().await.ok()?;
+            }
+            self.waiting = more.into_iter();
+        }
+    }
+}
+
+/// What is asked about; `None` where a list is given and empty: nothing is.
+fn filter(params: &mut Params) -> Result<Option<Filter>, ApiError> {
+    let types = params.texts("event_type", "event_types");
+    let types = types.map(|types| types.iter().map(|t| t.parse::<EventType>()).collect::<Result<_, _>>());
+    let unknown = |e: UnknownEventType| ApiError::new(StatusCode::BAD_REQUEST, "invalid_event_types", e.to_string());
+    let event_types: Option<BTreeSet<EventType>> = types.transpose().map_err(unknown)?;
+    let mut nothing = event_types.as_ref().is_some_and(BTreeSet::is_empty);
+    let mut set = |key, plural| {
+        let ids: Option<BTreeSet<Uuid>> = params.uuids(key, plural).map(BTreeSet::from_iter);
+        nothing |= ids.as_ref().is_some_and(BTreeSet::is_empty);
+        ids.unwrap_or_default()
+    };
+    let filter = Filter {
+        event_ids: set("", "event_ids"),
+        device_ids: set("device_id", "device_ids"),
+        account_ids: set("connected_account_id", "connected_account_ids"),
+        access_code_ids: set("access_code_id", "access_code_ids"),
+        event_types: event_types.unwrap_or_default(),
+        ..Filter::default()
+    };
+    Ok((!nothing).then_some(filter))
+}
+
+/// The event as it was frozen, as a value in an answer.
+fn body(event: &Stored) -> Value {
+    serde_json::from_str(&event.body).unwrap_or_default()
+}
+
+/// Reads the disk where it holds up nobody.
+async fn read<T: Send + 'static>(
+    store: Store,
+    ask: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let answer = tokio::task::spawn_blocking(move || ask(&store)).await;
+    answer.map_err(|e| ApiError::internal(&e))?.map_err(|e| ApiError::internal(&e))
+}

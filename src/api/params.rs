@@ -1,0 +1,277 @@
+//! What a request asks for, in both wire dialects of Seam's SDKs: a query, or a JSON body.
+//!
+//! A handler takes each parameter by name and type; what is wrong with any of them is collected and refused at once.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, StatusCode};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::envelope::ApiError;
+use crate::time::Wall;
+
+/// A parameter as it came.
+enum Given {
+    /// A query's values, in order.
+    Query(Vec<String>),
+    Json(Value),
+}
+
+pub struct Params {
+    given: BTreeMap<String, Given>,
+    /// Today's SDKs: an array repeats its key, and nothing else makes one.
+    strict: bool,
+    problems: Vec<(String, String)>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Params, ApiError> {
+        let mut params = Params::of_query(request.uri().query().unwrap_or_default());
+        if request.method() != Method::GET {
+            let body = Bytes::from_request(request, state).await.map_err(|e| {
+                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", format!("the body cannot be read: {e}"))
+            })?;
+            params.add_body(&body)?;
+        }
+        Ok(params)
+    }
+}
+
+impl Params {
+    fn of_query(query: &str) -> Params {
+        let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut strict = false;
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match key.as_ref() {
+                "_strict" => strict = value == "true",
+                key => given.entry(key.trim_end_matches("[]").to_owned()).or_default().push(value.into_owned()),
+            }
+        }
+        let given = given.into_iter().map(|(k, v)| (k, Given::Query(v))).collect();
+        Params { given, strict, problems: Vec::new() }
+    }
+
+    fn add_body(&mut self, body: &[u8]) -> Result<(), ApiError> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        let wrong = |what: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid_input", what);
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(body)) => self.given.extend(body.into_iter().map(|(k, v)| (k, Given::Json(v)))),
+            Ok(_) => return Err(wrong("the body is JSON, but no object; {\"device_id\": \"…\"} would be one".into())),
+            Err(e) => return Err(wrong(format!("the body is no JSON: {e}"))),
+        }
+        Ok(())
+    }
+
+    fn wrong(&mut self, key: &str, what: impl Into<String>) {
+        self.problems.push((key.to_owned(), what.into()));
+    }
+
+    /// The items of a list; `None` where it is absent or null.
+    fn items(&mut self, key: &str) -> Option<Vec<String>> {
+        match self.given.remove(key)? {
+            Given::Query(values) if values.iter().all(String::is_empty) => {
+                (values.len() == 1 && self.strict).then(Vec::new)
+            }
+            Given::Query(values) if !self.strict && values.len() == 1 => {
+                Some(values[0].split(',').map(|v| v.trim().to_owned()).collect())
+            }
+            Given::Query(values) => Some(values),
+            Given::Json(Value::Null) => None,
+            Given::Json(Value::Array(items)) => {
+                let items: Option<Vec<String>> = items.iter().map(|i| i.as_str().map(str::to_owned)).collect();
+                if items.is_none() {
+                    self.wrong(key, "expected a list of strings");
+                }
+                items
+            }
+            Given::Json(_) => {
+                self.wrong(key, "expected a list");
+                None
+            }
+        }
+    }
+
+    /// The one value of a scalar; `None` where it is absent or null.
+    fn scalar(&mut self, key: &str) -> Option<Value> {
+        match self.given.remove(key)? {
+            Given::Query(mut values) if values.len() == 1 => values.pop().filter(|v| !v.is_empty()).map(Value::String),
+            Given::Query(_) => {
+                self.wrong(key, "given more than once");
+                None
+            }
+            Given::Json(Value::Null) => None,
+            Given::Json(value) => Some(value),
+        }
+    }
+
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        match self.scalar(key)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.wrong(key, "expected a string");
+                None
+            }
+        }
+    }
+
+    pub fn uuid(&mut self, key: &str) -> Option<Uuid> {
+        let text = self.text(key)?;
+        self.parsed(key, &text)
+    }
+
+    /// A parameter without which nothing can be done.
+    pub fn must_uuid(&mut self, key: &str) -> Uuid {
+        if !self.given.contains_key(key) {
+            self.wrong(key, "required");
+        }
+        self.uuid(key).unwrap_or_default()
+    }
+
+    /// `key` and its plural together.
+    pub fn uuids(&mut self, key: &str, plural: &str) -> Option<Vec<Uuid>> {
+        let texts = self.texts(key, plural)?;
+        Some(texts.iter().filter_map(|text| self.parsed(key, text)).collect())
+    }
+
+    pub fn texts(&mut self, key: &str, plural: &str) -> Option<Vec<String>> {
+        let (one, many) = (self.text(key), self.items(plural));
+        (one.is_some() || many.is_some()).then(|| one.into_iter().chain(many.unwrap_or_default()).collect())
+    }
+
+    fn parsed(&mut self, key: &str, text: &str) -> Option<Uuid> {
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.wrong(key, "expected a UUID");
+        }
+        parsed
+    }
+
+    pub fn flag(&mut self, key: &str) -> Option<bool> {
+        let flag = match self.scalar(key)? {
+            Value::Bool(flag) => Some(flag),
+            Value::String(text) => match text.as_str() {
+                "true" => Some(true),
+                "false" => Some(false),
+                "1" | "yes" if !self.strict => Some(true),
+                "0" | "no" if !self.strict => Some(false),
+                _ => None,
+            },
+            _ => None,
+        };
+        if flag.is_none() {
+            self.wrong(key, "expected true or false");
+        }
+        flag
+    }
+
+    pub fn number(&mut self, key: &str, most: usize) -> Option<usize> {
+        let number = match self.scalar(key)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_u64().and_then(|n| usize::try_from(n).ok()),
+        };
+        let number = number.filter(|n| *n <= most);
+        if number.is_none() {
+            self.wrong(key, format!("expected a whole number up to {most}"));
+        }
+        number
+    }
+
+    pub fn time(&mut self, key: &str) -> Option<Wall> {
+        let text = self.text(key)?;
+        self.date(key, &text)
+    }
+
+    /// Two times, earlier one first.
+    pub fn between(&mut self, key: &str) -> Option<(Wall, Wall)> {
+        let items = self.items(key)?;
+        match items.as_slice() {
+            [from, to] => Some((self.date(key, from)?, self.date(key, to)?)),
+            _ => {
+                self.wrong(key, "expected two times");
+                None
+            }
+        }
+    }
+
+    fn date(&mut self, key: &str, text: &str) -> Option<Wall> {
+        let date = DateTime::parse_from_rfc3339(text).ok().map(|t| Wall::from(t.with_timezone(&Utc)));
+        if date.is_none() {
+            self.wrong(key, "expected a time like 2026-01-31T12:00:00Z");
+        }
+        date
+    }
+
+    /// Refuses the request where anything was wrong. Parameters that nobody asked about are let be, as Seam does.
+    pub fn end(self) -> Result<(), ApiError> {
+        if self.problems.iter().any(|(_, what)| what == "given more than once") {
+            let (key, what) = &self.problems[0];
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_query_params", format!("{key}: {what}")));
+        }
+        if self.problems.is_empty() { Ok(()) } else { Err(ApiError::invalid_input(self.problems)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "018f6b0a-0000-7000-8000-00000000000a";
+    const B: &str = "018f6b0a-0000-7000-8000-00000000000b";
+
+    fn body(text: &str) -> Params {
+        let mut params = Params::of_query("");
+        params.add_body(text.as_bytes()).unwrap();
+        params
+    }
+
+    #[test]
+    fn both_wire_dialects_say_the_same() {
+        let wanted: Vec<Uuid> = vec![A.parse().unwrap(), B.parse().unwrap()];
+        let same = [
+            Params::of_query(&format!("device_ids={A}&device_ids={B}&_strict=true")),
+            Params::of_query(&format!("device_ids={A},{B}")),
+            Params::of_query(&format!("device_ids[]={A}&device_ids[]={B}")),
+            body(&format!("{{\"device_ids\": [\"{A}\", \"{B}\"]}}")),
+            body(&format!("{{\"device_id\": \"{A}\", \"device_ids\": [\"{B}\"]}}")),
+        ];
+        for mut params in same {
+            assert_eq!(params.uuids("device_id", "device_ids").unwrap(), wanted);
+            params.end().unwrap();
+        }
+    }
+
+    #[test]
+    fn an_empty_list_is_not_the_same_as_none() {
+        assert_eq!(Params::of_query("types=&_strict=true").texts("type", "types"), Some(vec![]));
+        assert_eq!(Params::of_query("").texts("type", "types"), None);
+        assert_eq!(body("{\"types\": null}").texts("type", "types"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_the_parameters_name() {
+        for mut params in [
+            Params::of_query("device_id=x&since=yesterday&limit=501"),
+            body("{\"device_id\": 3, \"since\": \"yesterday\", \"limit\": -1}"),
+        ] {
+            params.uuid("device_id");
+            params.time("since");
+            params.number("limit", 500);
+            assert_eq!(
+                params.problems.iter().map(|p| p.0.as_str()).collect::<Vec<_>>(),
+                ["device_id", "since", "limit"]
+            );
+            assert!(params.end().is_err());
+        }
+        let mut twice = Params::of_query("device_id=a&device_id=b");
+        twice.uuid("device_id");
+        assert!(twice.end().is_err());
+    }
+}
