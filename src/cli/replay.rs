@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 use super::{Context, Failure};
-use crate::source::ble::intake::Known;
 use crate::source::replay::replay;
 
 /// Read at once from the capture: a few hundred lines.
@@ -37,8 +36,8 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
-    let known = config.bind_keys().map(|(address, key)| (address, Known { bindkey: key.cloned(), ..Known::default() }));
-    let played = replay(config.settings(None), known.collect(), capture, |event| {
+    let known = config.known();
+    let played = replay(config.settings(None), known, capture, |event| {
         if written.is_ok() {
             written = writeln!(out, "{}", event.render(config.events.dialect));
         }

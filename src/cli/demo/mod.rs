@@ -19,8 +19,7 @@ use crate::hub::Input;
 use crate::service::{self, Running};
 use crate::signal::{Link, LinkNews};
 use crate::source::Inputs;
-use crate::source::ble::decode::BindKey;
-use crate::source::ble::intake::{Intake, Known};
+use crate::source::ble::intake::Intake;
 use crate::source::demo::bridge::Bridge;
 use crate::source::demo::building::{Building, Happening};
 use crate::source::demo::devices::{FITTINGS, KEY, Model};
@@ -76,6 +75,7 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     let bridge = Bridge::start().await?;
     let config = config(&state, &bridge, &mqtt)?;
     let topics = format!("{}/{}", config.mqtt.prefix, config.hub.name);
+    let intake = Intake::new(config.known());
     let clock = Clock::at_speed(args.speed);
     let running = Running::start(config, clock.clone()).await?;
 
@@ -88,7 +88,7 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         println!("    mosquitto_sub {} -t '{topics}/event/#' -v\n", account::mosquitto_options(&mqtt));
     }
     let (story, mut stories) = mpsc::channel(STORIES);
-    let life = tokio::spawn(live(Building::new(args.seed), clock, bridge, running.hand.inputs(), story));
+    let life = tokio::spawn(live(Building::new(args.seed), intake, clock, bridge, running.hand.inputs(), story));
     let over = async {
         match args.seconds {
             Some(n) => tokio::time::sleep(Duration::from_secs(n)).await,
@@ -117,17 +117,13 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
 /// Lets the building happen, each thing at its time.
 async fn live(
     mut building: Building,
+    mut intake: Intake,
     clock: Clock,
     bridge: Bridge,
     inputs: Inputs,
     story: mpsc::Sender<(crate::time::Wall, String)>,
 ) {
     let adapter: Arc<str> = Arc::from("hci0");
-    let known = FITTINGS.iter().filter(|f| f.model == Model::BthomeLock).map(|f| {
-        let bindkey = Some(BindKey::new(KEY));
-        (f.address, Known { bindkey, ..Known::default() })
-    });
-    let mut intake = Intake::new(known);
     let up = LinkNews::Adapter { powered: true, scanning: true };
     if inputs.send(Input::Link(Link::Adapter(adapter.clone()), up)).await.is_err() {
         return;

@@ -85,6 +85,8 @@ pub struct Building {
     deaf: bool,
     /// The device with the failing battery is silent.
     empty: bool,
+    /// The Z-Wave locks that stand unlocked, and when they lock themselves.
+    unlocked: BTreeMap<u16, Mono>,
     visits: u64,
     ready: std::collections::VecDeque<Happening>,
 }
@@ -103,6 +105,7 @@ impl Building {
             sent: vec![1000; FITTINGS.len()],
             deaf: false,
             empty: false,
+            unlocked: BTreeMap::new(),
             visits: 0,
             ready: Default::default(),
         };
@@ -226,12 +229,10 @@ impl Building {
                 self.act(at, Act::LeaveFront);
                 self.plan(at, 3.0, Plan::Step(Act::Door { device: contact, open: true }));
                 self.plan(at, 8.0, Plan::Step(Act::Door { device: contact, open: false }));
-                self.plan(at, AUTO_LOCK, Plan::Step(Act::AutoLock(FRONT_DOOR)));
             }
             9 | 10 => {
                 self.tell("The cleaner opens the office with her code");
                 self.act(at, Act::Office { user: 5 });
-                self.plan(at, AUTO_LOCK, Plan::Step(Act::AutoLock(OFFICE)));
             }
             _ => {
                 let who = GUESTS.iter().find(|(u, _)| *u == user).map_or("somebody", |(_, who)| *who);
@@ -240,21 +241,29 @@ impl Building {
                 self.plan(at, 2.0, Plan::Step(Act::Door { device: contact, open: true }));
                 self.plan(at, 6.0, Plan::Step(Act::Door { device: contact, open: false }));
                 self.plan(at, 20.0, Plan::Step(Act::Bolt { device: flat, locked: false }));
-                self.plan(at, AUTO_LOCK, Plan::Step(Act::AutoLock(FRONT_DOOR)));
                 self.plan(at, 40.0, Plan::Step(Act::Bolt { device: flat, locked: true }));
             }
         }
     }
 
+    fn unlock(&mut self, at: Mono, node: u16, how: Zwave) {
+        self.zwave(node, how);
+        self.unlocked.insert(node, at + Duration::from_secs_f64(AUTO_LOCK));
+        self.plan(at, AUTO_LOCK, Plan::Step(Act::AutoLock(node)));
+    }
+
     fn act(&mut self, at: Mono, act: Act) {
         match act {
-            Act::UnlockFront { user } => self.zwave(FRONT_DOOR, Zwave::Keypad { locked: false, user }),
-            Act::LeaveFront => self.zwave(FRONT_DOOR, Zwave::Manual { locked: false }),
-            Act::Office { user } => self.zwave(OFFICE, Zwave::Keypad { locked: false, user }),
-            Act::AutoLock(node) => {
+            Act::UnlockFront { user } => self.unlock(at, FRONT_DOOR, Zwave::Keypad { locked: false, user }),
+            Act::LeaveFront => self.unlock(at, FRONT_DOOR, Zwave::Manual { locked: false }),
+            Act::Office { user } => self.unlock(at, OFFICE, Zwave::Keypad { locked: false, user }),
+            // Whoever unlocked it again has started the time anew.
+            Act::AutoLock(node) if self.unlocked.get(&node).is_some_and(|due| *due <= at) => {
+                self.unlocked.remove(&node);
                 self.tell(if node == OFFICE { "The office locks itself" } else { "The front door locks itself" });
                 self.zwave(node, Zwave::AutoLock);
             }
+            Act::AutoLock(_) => {}
             Act::Door { device, open } => self.shows[device].open = open,
             Act::Bolt { device, locked } => {
                 self.tell(format!(
