@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Advert;
 use super::decode::{self, BindKey, Decoded, Gatt, Memory};
@@ -23,6 +24,7 @@ pub const MAX_LINE: usize = 1 << 20;
 #[serde(default)]
 struct Line {
     ble: Option<Box<Line>>,
+    #[serde(deserialize_with = "sender")]
     address: Option<Address>,
     name: Option<String>,
     manufacturer_data: Option<BTreeMap<String, String>>,
@@ -32,6 +34,14 @@ struct Line {
     bindkey: Option<String>,
     t: Option<f64>,
     steps: Option<Vec<Line>>,
+}
+
+/// An address; where the record is from a Mac, CoreBluetooth's own UUID for the device stands in its place and tells none.
+fn sender<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Address>, D::Error> {
+    match Option::<String>::deserialize(d)? {
+        Some(text) if text.parse::<uuid::Uuid>().is_err() => text.parse().map(Some).map_err(D::Error::custom),
+        _ => Ok(None),
+    }
 }
 
 /// The answer to a line.
@@ -176,6 +186,15 @@ mod tests {
         ] {
             assert!(said(line)["error"].is_string(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_record_of_a_mac_has_no_address_and_is_decoded_without() {
+        let decoded = said(
+            r#"{"address":"61DE521B-F0BF-9F44-64D4-75BBE1738105","name":"GVH5075_2762",
+                "manufacturer_data":{"ec88":"000341c26400"}}"#,
+        );
+        assert_eq!(decoded["signals"]["temperature_c"], 21.3);
     }
 
     #[test]
