@@ -1,0 +1,37 @@
+# The one entry: `make` lists what there is.
+SHELL := /bin/bash
+CARGO ?= cargo
+# Full debug information doubles the build and serves only a debugger; lines are enough for a backtrace.
+export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
+# What scripts/prepare installed for this tree alone goes before what the system has.
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help prepare build demo test check bench doctor
+
+help: ## List these
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+prepare: ## Install what building and testing need (Debian packages, the Z-Wave rig); can be run again
+	@scripts/prepare
+
+build: ## Build the release binary: target/release/portcullis
+	$(CARGO) build --release
+
+demo: ## Show a simulated building: its events here, and on an MQTT broker of its own
+	@command -v pkg-config >/dev/null && pkg-config --exists dbus-1 || scripts/prepare
+	$(CARGO) run -q -- demo $(ARGS)
+
+test: prepare ## Run every test: real broker, real bus, real Z-Wave driver, real binary
+	$(CARGO) test --no-fail-fast $(ARGS)
+
+check: ## What must hold before a change lands: format, lints, dependencies
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	@scripts/deny
+
+bench: ## Measure the hot paths
+	$(CARGO) bench $(ARGS)
+
+doctor: ## Check this machine with the configuration in CONFIG (default: the installed one)
+	$(CARGO) run -q -- doctor $(if $(CONFIG),--config $(CONFIG))
