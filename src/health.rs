@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use crate::signal::Address;
+use crate::source::ble::decode::Reject;
 
 #[derive(Debug, Default, Serialize)]
 pub struct Health {
@@ -23,6 +26,12 @@ pub struct BleCounters {
     pub adverts: AtomicU64,
     /// Adverts refused by a decoder (wrong key, malformed, replay …).
     pub rejected: AtomicU64,
+    /// The same by reason.
+    pub refused: Refusals,
+    /// Addresses of strangers that were forgotten to make room for others.
+    pub strangers_forgotten: AtomicU64,
+    /// Devices of ours that cannot be understood, by address, and why.
+    pub problems: Mutex<BTreeMap<Address, Reject>>,
     /// Adverts dropped because a queue or table was full.
     pub dropped: AtomicU64,
     pub scan_restarts: AtomicU64,
@@ -30,6 +39,48 @@ pub struct BleCounters {
     pub malformed: AtomicU64,
     /// Connections for a battery that failed.
     pub gatt_failures: AtomicU64,
+}
+
+/// Adverts refused, by reason: `{"wrong_key":2}`. Reasons that never came up are left out.
+#[derive(Debug, Default)]
+pub struct Refusals([AtomicU64; Reject::ALL.len()]);
+
+impl Refusals {
+    pub fn count(&self, reject: Reject) {
+        count(&self.0[reject as usize]);
+    }
+
+    pub fn get(&self, reject: Reject) -> u64 {
+        self.0[reject as usize].load(Ordering::Relaxed)
+    }
+}
+
+impl Serialize for Refusals {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let counts = Reject::ALL.into_iter().map(|reject| (reject.as_str(), self.get(reject)));
+        s.collect_map(counts.filter(|(_, count)| *count > 0))
+    }
+}
+
+impl BleCounters {
+    /// Counts what became of an advert; `problem` is what now stands between us and a device of ours.
+    pub fn heard(&self, refused: Option<Reject>, ours: Option<(Address, Option<Reject>)>) {
+        if let Some(reject) = refused {
+            count(&self.rejected);
+            self.refused.count(reject);
+        }
+        let Some((address, problem)) = ours else { return };
+        let mut problems = self.problems.lock().unwrap_or_else(|e| e.into_inner());
+        match problem {
+            Some(reject) => {
+                problems.insert(address, reject);
+            }
+            None if problems.is_empty() => {}
+            None => {
+                problems.remove(&address);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default, Serialize)]

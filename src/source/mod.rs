@@ -6,6 +6,7 @@ pub mod ble;
 pub mod capture;
 pub mod demo;
 pub mod replay;
+pub mod rules;
 pub mod zwave;
 
 use tokio::sync::mpsc;

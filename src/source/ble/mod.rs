@@ -11,6 +11,8 @@ pub mod intake;
 mod known;
 pub mod line;
 pub mod radio;
+mod repeats;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -114,8 +114,29 @@ impl PacketIds {
 
 /// A fingerprint of a frame, to know it again (FNV-1a, 64 bits). Not against forgery: frames that a counter guards are
 /// authenticated, and for others it only tells repeats.
+#[derive(Clone, Copy, Debug)]
+pub struct Fingerprint(u64);
+
+impl Default for Fingerprint {
+    fn default() -> Fingerprint {
+        Fingerprint(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fingerprint {
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
 pub fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut all = Fingerprint::default();
+    all.add(bytes);
+    all.get()
 }
 
 #[cfg(test)]

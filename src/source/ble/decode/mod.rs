@@ -300,6 +300,10 @@ const GATT_FAMILIES: &[DecodeGatt] = &[gatt_battery::decode_gatt, yale::decode_g
 ///
 /// Holds for every family: a device with a key is believed only in what its key vouches for.
 pub fn decode(advert: &Advert, key: Option<&BindKey>, memory: &mut Memory, at: Mono) -> Option<Decoded> {
+    let payloads = || advert.service_data.values().chain(advert.manufacturer_data.values());
+    if payloads().any(|payload| payload.len() > MAX_PAYLOAD) {
+        return Some(Decoded::refused("", Reject::Malformed));
+    }
     let heard = Heard { advert, key, at };
     let mut first_refused = None;
     for family in FAMILIES {
@@ -328,4 +332,24 @@ pub fn gatt_name(text: &str) -> String {
 /// What a GATT value says.
 pub fn decode_gatt(gatt: &Gatt<'_>) -> Option<Decoded> {
     GATT_FAMILIES.iter().find_map(|family| family(gatt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_under_their_own_names() {
+        for (n, reject) in Reject::ALL.into_iter().enumerate() {
+            assert_eq!(reject as usize, n);
+            assert_eq!(serde_json::to_value(reject).unwrap(), reject.as_str());
+        }
+    }
+
+    #[test]
+    fn a_characteristic_is_named_short_where_it_is_the_specifications() {
+        assert_eq!(gatt_name("00002A19-0000-1000-8000-00805F9B34FB"), "2a19");
+        assert_eq!(gatt_name("2A19"), "2a19");
+        assert_eq!(gatt_name("keyturner_states_plain"), "keyturner_states_plain");
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::ser::{Serialize, Serializer};
 
+use super::fresh::Fingerprint;
 use crate::time::Wall;
 
 /// One thing an advert says.
@@ -11,6 +12,17 @@ use crate::time::Wall;
 pub struct Statement {
     pub name: Name,
     pub value: Value,
+}
+
+impl Statement {
+    /// Adds all of it to a fingerprint.
+    pub fn add_to(&self, all: &mut Fingerprint) {
+        all.add(self.name.as_str().as_bytes());
+        if let Name::Nth(_, n) | Name::EventNth(_, n) = self.name {
+            all.add(&[n]);
+        }
+        self.value.add_to(all);
+    }
 }
 
 macro_rules! names {
@@ -136,6 +148,17 @@ names! {
 }
 
 impl Name {
+    /// Whether this is how `text` spells the name, with the number of the instance.
+    pub fn is_spelled(self, text: &str) -> bool {
+        match self {
+            Name::Nth(noun, n) | Name::EventNth(noun, n) => text
+                .strip_prefix(noun)
+                .and_then(|rest| rest.strip_prefix('_'))
+                .is_some_and(|rest| rest.parse() == Ok(n)),
+            name => name.as_str() == text,
+        }
+    }
+
     /// Whether it is about the frame and not about the device's state.
     pub fn is_about_the_frame(self) -> bool {
         use Name::*;
@@ -152,11 +175,6 @@ impl Name {
 
     pub fn is_of_the_vocabulary(&self) -> bool {
         !self.is_event() && !self.is_other()
-    }
-
-    /// The name in the vocabulary's own spelling, as configuration rules give it.
-    pub fn parse(text: &str) -> Option<Name> {
-        Name::ALL.iter().copied().find(|name| name.as_str() == text)
     }
 }
 
@@ -184,6 +202,20 @@ pub enum Value {
 }
 
 impl Value {
+    fn add_to(&self, all: &mut Fingerprint) {
+        match self {
+            Value::Bool(b) => all.add(&[u8::from(*b)]),
+            Value::Int(i) | Value::Time(i) => all.add(&i.to_le_bytes()),
+            Value::Float(f) => all.add(&f.to_bits().to_le_bytes()),
+            Value::Word(text) => all.add(text.as_bytes()),
+            Value::Text(text) => all.add(text.as_bytes()),
+            Value::Record(fields) => fields.iter().for_each(|(name, value)| {
+                all.add(name.as_bytes());
+                value.add_to(all);
+            }),
+        }
+    }
+
     /// The number that it is; a boolean is 0 or 1.
     pub fn number(&self) -> Option<f64> {
         match self {

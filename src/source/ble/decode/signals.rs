@@ -2,17 +2,43 @@
 
 use super::{Decoded, Name, Statement, Value};
 use crate::signal::{DenyReason, LockState, LockUser, Method, Signal};
+use crate::source::rules::Rule;
 
 /// What of an accepted advert concerns the hub, in the order said. A refused one says nothing.
 pub fn signals(decoded: &Decoded) -> Vec<Signal> {
+    signals_by(decoded, &[])
+}
+
+/// The same with the mapping rules of the device: what a rule takes means what the rule says and nothing else.
+pub fn signals_by(decoded: &Decoded, rules: &[Rule]) -> Vec<Signal> {
     if !decoded.accepted() {
         return Vec::new();
     }
     let mut out = Vec::with_capacity(decoded.says.len());
     for statement in &decoded.says {
-        signal(decoded, statement, &mut out);
+        let mut taken = false;
+        for rule in rules.iter().filter(|rule| statement.name.is_spelled(&rule.from)) {
+            taken = true;
+            out.extend(by_rule(rule, statement));
+        }
+        if !taken {
+            signal(decoded, statement, &mut out);
+        }
     }
     out
+}
+
+fn by_rule(rule: &Rule, statement: &Statement) -> Option<Signal> {
+    match &statement.value {
+        Value::Record(fields) if statement.name.is_event() => rule.event(fields.first()?.1.text()?),
+        value if statement.name.is_event() => rule.event(value.text()?),
+        value => rule.number(value.number()?),
+    }
+}
+
+/// Whether something is told that is news each time, and so must not be told twice for one frame.
+pub fn is_operation(signal: &Signal) -> bool {
+    matches!(signal, Signal::LockOperation { .. } | Signal::AccessDenied { .. } | Signal::Doorbell | Signal::Moved)
 }
 
 fn signal(decoded: &Decoded, Statement { name, value }: &Statement, out: &mut Vec<Signal>) {
@@ -34,7 +60,8 @@ fn signal(decoded: &Decoded, Statement { name, value }: &Statement, out: &mut Ve
         Name::Doorbell if truth == Some(true) => out.push(Signal::Doorbell),
         // The lock counts failed entries itself and says so as an event of its own.
         Name::Alarm => out.extend(denied(decoded, value)),
-        Name::Doorbell | Name::Other(_) | Name::Nth(..) | Name::Event(_) | Name::EventNth(..) => {}
+        Name::Doorbell | Name::LockUserId => {}
+        name if name.is_about_the_frame() || !name.is_of_the_vocabulary() => {}
         name => out.extend(value.number().map(|value| Signal::Measured { name: name.as_str(), value })),
     }
 }

@@ -4,6 +4,7 @@
 //! managed devices and adapters say is kept, up to [`WAITING_MAX`] reports.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
@@ -59,7 +60,11 @@ impl Ear for HubEar {
         count(&self.health.ble.adverts);
         let (managed, report) = {
             let mut intake = self.intake.lock().unwrap_or_else(|e| e.into_inner());
-            (intake.knows(advert.address), intake.advert(at, adapter, &advert))
+            let (managed, report) = (intake.knows(advert.address), intake.advert(at, adapter, &advert));
+            let ours = managed.then(|| (advert.address, intake.problem(advert.address).map(|p| p.reject)));
+            self.health.ble.heard(intake.refused(), ours);
+            self.health.ble.strangers_forgotten.store(intake.forgotten(), Ordering::Relaxed);
+            (managed, report)
         };
         let Some(report) = report else { return Heard { managed, ..Heard::default() } };
         let battery = report.signals.iter().any(|s| matches!(s, Signal::Battery { .. }));
