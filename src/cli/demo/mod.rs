@@ -68,12 +68,13 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let state = Scratch::make()?;
-    let mqtt = match args.mqtt {
-        Some(url) => url,
-        None => embedded_broker().await?,
+    // rumqttd breaks a 3.1.1 subscriber's connection over a message with MQTT 5's properties.
+    let (mqtt, version) = match args.mqtt {
+        Some(url) => (url, 5),
+        None => (embedded_broker().await?, 4),
     };
     let bridge = Bridge::start().await?;
-    let config = config(&state, &bridge, &mqtt)?;
+    let config = config(&state, &bridge, &mqtt, version)?;
     let topics = format!("{}/{}", config.mqtt.prefix, config.hub.name);
     let intake = Intake::new(config.known());
     let clock = Clock::at_speed(args.speed);
@@ -149,7 +150,7 @@ async fn live(
 }
 
 /// The demo's configuration, as somebody would write it.
-fn config(state: &Scratch, bridge: &Bridge, mqtt: &str) -> Result<Config, Failure> {
+fn config(state: &Scratch, bridge: &Bridge, mqtt: &str, version: u8) -> Result<Config, Failure> {
     let dir = state.0.display();
     let mut text = format!(
         r#"state_dir = "{dir}"
@@ -159,6 +160,7 @@ name = "demo"
 enabled = false # The building has a radio of its own; this machine's hears other people's devices.
 [mqtt]
 url = "{mqtt}"
+version = {version}
 [[zwave]]
 name = "demo"
 url = "{}"

@@ -1,0 +1,63 @@
+//! The demo is the whole path: what it prints first is where it can be reached, and a stranger's MQTT client gets the events.
+#![cfg(feature = "embedded-broker")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// Ends its process when the test does.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(command: &mut Command) -> (Process, impl Iterator<Item = String> + use<>) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    (Process(child), lines)
+}
+
+fn demo(arguments: &[&str]) -> (Process, Value, impl Iterator<Item = String> + use<>) {
+    // 60 seconds are a bound on a hanging test, not a wait.
+    let common = ["demo", "--json", "--seconds", "60"];
+    let (process, mut lines) = start(Command::new(env!("CARGO_BIN_EXE_portcullis")).args(common).args(arguments));
+    let ready: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+    (process, ready, lines)
+}
+
+#[test]
+fn subscribers_of_both_versions_of_mqtt_see_the_building_live() {
+    let (_demo, ready, _unread) = demo(&["--speed", "20"]);
+    assert_eq!(ready["ready"], true);
+    let url = ready["mqtt"].as_str().unwrap();
+    let port = url.rsplit(':').next().unwrap();
+    for version in ["5", "311"] {
+        let topic = "portcullis/demo/event/+/lock/#";
+        let options = ["-V", version, "-p", port, "-t", topic, "-C", "1", "-W", "40"];
+        let (_subscriber, mut lines) = start(Command::new("mosquitto_sub").args(options));
+        let event: Value = serde_json::from_str(&lines.next().expect("an event within 40 s")).unwrap();
+        assert!(event["event_type"].as_str().unwrap().starts_with("lock."), "{event}");
+        assert!(event["seq"].as_u64().unwrap() > 0 && event["log_id"].is_string(), "{event}");
+    }
+}
+
+#[test]
+fn the_building_shows_a_keypad_unlock_a_refused_code_a_low_battery_and_a_tampered_keypad() {
+    let (_demo, _, lines) = demo(&["--speed", "100", "--seed", "3"]);
+    let mut wanted = vec!["lock.unlocked", "lock.access_denied", "device.low_battery", "device.tampered"];
+    let mut keycode = false;
+    for line in lines {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        wanted.retain(|t| event["event_type"] != *t);
+        keycode |= event["event_type"] == "lock.unlocked" && event["method"] == "keycode";
+        if wanted.is_empty() && keycode {
+            return;
+        }
+    }
+    panic!("a minute passed without {wanted:?} (keycode unlock: {keycode})");
+}
