@@ -146,3 +146,42 @@ fn ruuvi(address: Address, n: u32) -> Vec<u8> {
     data.extend(address.0);
     data
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Signal;
+    use crate::source::ble::decode::{self, BindKey, Memory};
+    use crate::time::Mono;
+
+    /// What our own decoders make of a fitting's advert.
+    fn read(model: Model, shows: Shows) -> Vec<Signal> {
+        let fitting = FITTINGS.iter().find(|f| f.model == model).unwrap();
+        let key = (model == Model::BthomeLock).then(|| BindKey::new(KEY.to_vec()));
+        let advert = advert(fitting, shows, 1000, -60);
+        let decoded = decode::decode(&advert, key.as_ref(), &mut Memory::default(), Mono(0)).expect("a known family");
+        assert!(decoded.accepted(), "{model:?}: {:?}", decoded.reject);
+        decode::signals::signals(&decoded)
+    }
+
+    #[test]
+    fn every_device_of_the_building_is_read_as_what_it_shows() {
+        use crate::signal::LockState::{Locked, Unlocked};
+        let shows = Shows { battery: 42, locked: true, open: true, tampered: true };
+        let battery = Signal::Battery { percent: 42 };
+        for (model, signal) in [
+            (Model::BthomeLock, Signal::Lock(Locked)),
+            (Model::SwitchbotLock, Signal::Lock(Locked)),
+            (Model::BthomeDoor, Signal::Door { open: true }),
+            (Model::BthomeWindow, Signal::Tamper(true)),
+            (Model::SwitchbotKeypad, Signal::Tamper(true)),
+        ] {
+            let read = read(model, shows);
+            assert!(read.contains(&signal) && read.contains(&battery), "{model:?}: {read:?}");
+        }
+        let open = Shows { locked: false, ..shows };
+        for model in [Model::BthomeLock, Model::SwitchbotLock] {
+            assert!(read(model, open).contains(&Signal::Lock(Unlocked)), "{model:?}");
+        }
+    }
+}
