@@ -158,7 +158,8 @@ impl Hub {
     /// A device is no more; what is told of it is the last.
     pub(super) fn drop_device(&mut self, now: Now, key: DeviceKey, told: Option<EventType>, out: &mut Output) {
         let Some(device) = self.devices.remove(&key) else { return };
-        self.presence.forget(&key);
+        self.presence.forget(&key, now.mono);
+        out.rows.push(Row { kind: RowKind::Presence, key: key.to_string(), value: None });
         self.nodes.forget(&key);
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         teller.drop_device(&device);

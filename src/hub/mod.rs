@@ -155,7 +155,7 @@ impl Hub {
             match row.kind {
                 RowKind::Device => devices.extend(Device::from_row(value)),
                 RowKind::Account => hub.accounts.restore(value),
-                RowKind::Presence => {}
+                RowKind::Presence => hub.presence.restore(&row.key, value),
                 RowKind::Past => hub.restore_past(value),
                 RowKind::Held => hub.world.clock.restore(value),
             }
@@ -195,7 +195,14 @@ impl Hub {
                 rows.push(Row { kind: RowKind::Device, key: device.device_id.to_string(), value: device.row() });
             }
         }
+        let model = self.presence.model();
+        rows.extend(model.into_iter().map(|(key, value)| Row { kind: RowKind::Presence, key, value: Some(value) }));
         rows
+    }
+
+    /// Why a device's presence is judged as it is; `None` for one that is not judged by silence.
+    pub fn explain(&self, device_id: uuid::Uuid, now: Mono) -> Option<presence::Explanation> {
+        self.presence.explain(&self.key_of(device_id)?, now)
     }
 
     /// One input judged.
@@ -254,10 +261,13 @@ impl Hub {
     /// All that is due at `now`.
     fn wake(&mut self, now: Now, out: &mut Output) {
         if self.presence.wake_at().is_some_and(|at| at <= now.mono) {
-            let mut lost = Vec::new();
-            self.presence.judge(now.mono, &mut lost);
-            for (key, code) in lost {
-                self.lose(now, key, code, out);
+            let mut verdicts = Vec::new();
+            self.presence.judge(now.mono, &mut verdicts, &mut out.actions);
+            for (key, verdict) in verdicts {
+                match verdict {
+                    Some(code) => self.lose(now, key, code, out),
+                    None => self.find(now, key, out),
+                }
             }
         }
         if self.nodes.wake_at().is_some_and(|at| at <= now.mono) {
@@ -309,6 +319,7 @@ impl Hub {
         };
         for key in self.keys(|d| d.connected && of_account(d)) {
             let code = self.accounts.of(&key).map_or(ErrorCode::HubDisconnected, Account::error_code);
+            self.presence.lost_with_hub(&key, now.mono);
             self.lose(now, key, code, out);
         }
         if let Some(home) = home {
@@ -365,15 +376,16 @@ impl Hub {
     fn report(&mut self, now: Now, report: Report, out: &mut Output) {
         let key = report.device;
         self.accounts.meet(&key, &report.link, &mut Teller::new(&mut self.world, None, now, out));
-        if !self.devices.contains_key(&key) && !self.meet(now, &report, out) {
+        let known = self.devices.contains_key(&key) || self.meet(now, &report, out);
+        // A stranger's advert too shows that the adapter hears.
+        if self.presence.heard(key, &report.link, report.irregular, now.mono) {
+            self.find(now, key, out);
+        }
+        if !known {
             return;
         }
         match key {
-            DeviceKey::Ble(_) => {
-                if self.presence.heard(key, &report.link, report.irregular, now.mono) {
-                    self.find(now, key, out);
-                }
-            }
+            DeviceKey::Ble(_) => {}
             DeviceKey::Zwave { .. } => {
                 self.hear_node(now, &report);
                 self.judge_nodes(now, out);

@@ -1,63 +1,390 @@
 //! Presence: a device is there until silence says otherwise.
+//!
+//! ```text
+//! advert ──► adapter: its own time (stands still while deaf)        [adapter]
+//!        ──► device:  its rhythm, from the gaps                     [rhythm]
+//!        ──► ear:     its losses on this adapter, from the slots    [loss]
+//!        ──► building: fades and slow times that devices share      [building]
+//! timer  ──► silence, in the adapter's time, against the device's patience   [watched]
+//! ```
+//!
+//! Promises: time in which an adapter could not hear is nobody's silence; one advert brings a device back; what is told
+//! alternates. Pure, and flat in the number of devices: an advert costs one look-up, a device has one entry in the queue.
 
-use std::collections::HashMap;
+mod adapter;
+mod building;
+mod loss;
+mod rhythm;
+mod watched;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Action;
 use crate::event::ErrorCode;
 use crate::signal::{DeviceKey, Link};
 use crate::time::Mono;
+use adapter::{Adapter, Deaf};
+use building::Building;
+use watched::{Model, Watched, Why};
 
-/// Until intervals are learned: long enough for ten adverts of a slow sensor.
-const TIMEOUT: Duration = Duration::from_secs(120);
+/// A device is looked at this often while it is watched, since what is learned may shorten its patience. It is not looked at on
+/// its adverts: those only move its silence on.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-#[derive(Debug)]
-struct Watched {
-    heard: Mono,
-    present: bool,
-    irregular: bool,
-    timeout: Duration,
-}
+/// The same while all its adapters are deaf: nothing can come of it before they hear again.
+const LOOK_WHILE_DEAF: Duration = Duration::from_secs(2);
+
+/// An adapter whose patience is more than this many times that of the best has no say.
+const FAR_WORSE: f32 = 2.0;
+
+/// A hub has one to four adapters. What a further one hears is not judged.
+const ADAPTERS: usize = 16;
+
+/// The row of what the building's devices have in common.
+const BUILDING: &str = "building";
+
+/// A device is lost, with the reason; or taken back (`None`), since it was lost with its adapter and that is over.
+pub type Verdict = (DeviceKey, Option<ErrorCode>);
 
 /// Judges the silence of BLE devices. One for the whole hub, since devices are compared with each other.
 #[derive(Debug, Default)]
 pub struct Judge {
-    devices: HashMap<DeviceKey, Watched>,
+    devices: Vec<Option<Watched>>,
+    free: Vec<u32>,
+    by_key: HashMap<DeviceKey, u32>,
+    queue: BinaryHeap<Reverse<(Mono, u32)>>,
+    adapters: Vec<Adapter>,
+    building: Building,
+    began: Option<Mono>,
+    /// An adapter whose deafness had been told hears again.
+    hears_again: Option<Mono>,
+    /// Restored models of devices that are not watched yet.
+    models: HashMap<DeviceKey, Model>,
 }
 
 impl Judge {
-    /// Starts to judge a device. `declared` is its configured interval; a restored one is given its own timeout from `now`.
+    /// Starts to judge a device. `declared` is its configured interval; a present one is given its own patience from `now`.
     pub fn watch(&mut self, key: DeviceKey, declared: Option<Duration>, present: bool, now: Mono) {
-        let timeout = declared.map_or(TIMEOUT, |d| d * 3);
-        self.devices.insert(key, Watched { heard: now, present, irregular: false, timeout });
+        if !matches!(key, DeviceKey::Ble(_)) {
+            return;
+        }
+        let model = self.models.remove(&key);
+        self.forget(&key, now);
+        let mut watched = Watched::new(key, declared, present, now);
+        if let Some(model) = model {
+            for ear in &model.ears {
+                self.adapter_index(&ear.adapter, now);
+            }
+            watched.restore(model, |name| self.adapters.iter().position(|a| &*a.name == name).map(|n| n as u8));
+        }
+        watched.silence_begins(&self.adapters, now);
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.devices.push(None);
+                (self.devices.len() - 1) as u32
+            }
+        };
+        self.by_key.insert(key, at);
+        self.devices[at as usize] = Some(watched);
+        if present {
+            self.found(at, now);
+        }
     }
 
-    pub fn forget(&mut self, key: &DeviceKey) {
-        self.devices.remove(key);
+    pub fn forget(&mut self, key: &DeviceKey, now: Mono) {
+        self.models.remove(key);
+        let Some(at) = self.by_key.remove(key) else { return };
+        self.lost(at, now);
+        self.devices[at as usize] = None;
+        self.free.push(at);
     }
 
-    /// The device was heard on this link. True where it was not present before.
-    pub fn heard(&mut self, key: DeviceKey, _link: &Link, irregular: bool, now: Mono) -> bool {
-        let Some(d) = self.devices.get_mut(&key) else { return false };
-        d.heard = now;
-        d.irregular = irregular;
-        !std::mem::replace(&mut d.present, true)
+    /// The device was told as lost with every adapter; it is taken back with any that hears it.
+    pub fn lost_with_hub(&mut self, key: &DeviceKey, now: Mono) {
+        let Some(&at) = self.by_key.get(key) else { return };
+        self.lost(at, now);
+        if let Some(watched) = &mut self.devices[at as usize] {
+            watched.lost_with_hub = true;
+        }
     }
 
-    /// An adapter can hear, or not.
-    pub fn adapter(&mut self, _link: &Link, _hearing: bool, _now: Mono) {}
+    /// The device was heard on this link. True where it was not present before. A device that is not watched only shows that
+    /// the adapter hears.
+    pub fn heard(&mut self, key: DeviceKey, link: &Link, irregular: bool, now: Mono) -> bool {
+        let Link::Adapter(name) = link else { return false };
+        let Some(index) = self.adapter_index(name, now) else { return false };
+        self.began.get_or_insert(now);
+        let adapter = &mut self.adapters[usize::from(index)];
+        let Some(&at) = self.by_key.get(&key) else {
+            if adapter.overheard(key, now) {
+                self.hears_again = Some(now);
+            }
+            return false;
+        };
+        if adapter.heard(now) {
+            self.hears_again = Some(now);
+        }
+        let Some(watched) = self.devices[at as usize].as_mut() else { return false };
+        watched.irregular = irregular;
+        let new_ear = watched.heard(index, &mut self.adapters, &mut self.building, now);
+        watched.lost_with_hub = false;
+        let news = !std::mem::replace(&mut watched.present, true);
+        if news {
+            self.found(at, now);
+        } else if new_ear {
+            self.adapters[usize::from(index)].hears(true, now);
+        }
+        news
+    }
 
+    /// A device is present from now on.
+    fn found(&mut self, at: u32, now: Mono) {
+        let Some(watched) = self.devices[at as usize].as_mut() else { return };
+        for ear in &watched.ears {
+            self.adapters[usize::from(ear.adapter)].hears(true, now);
+        }
+        watched.due = now + LOOK_EVERY;
+        self.queue.push(Reverse((watched.due, at)));
+    }
+
+    fn adapter_index(&mut self, name: &str, now: Mono) -> Option<u8> {
+        let found = self.adapters.iter().position(|a| &*a.name == name);
+        if found.is_none() && self.adapters.len() < ADAPTERS {
+            self.adapters.push(Adapter::new(name.into(), now));
+        }
+        found.or_else(|| self.adapters.iter().position(|a| &*a.name == name)).map(|n| n as u8)
+    }
+
+    /// An adapter can hear from now on, or cannot.
+    pub fn adapter(&mut self, link: &Link, able: bool, now: Mono) {
+        if let Link::Adapter(name) = link
+            && let Some(index) = self.adapter_index(name, now)
+        {
+            self.adapters[usize::from(index)].able(able, now);
+        }
+    }
+
+    /// When something is to be judged.
     pub fn wake_at(&self) -> Option<Mono> {
-        self.devices.values().filter(|d| d.present && !d.irregular).map(|d| d.heard + d.timeout).min()
+        let device = self.queue.peek().map(|Reverse((at, _))| *at);
+        let adapters = self.adapters.iter().filter_map(Adapter::due).min();
+        [device, adapters, self.hears_again].into_iter().flatten().min()
     }
 
-    /// Pushes the devices whose silence has lasted too long at `now`.
-    pub fn judge(&mut self, now: Mono, lost: &mut Vec<(DeviceKey, ErrorCode)>) {
-        for (key, d) in self.devices.iter_mut().filter(|(_, d)| d.present && !d.irregular) {
-            if d.heard + d.timeout <= now {
-                d.present = false;
-                lost.push((*key, ErrorCode::DeviceDisconnected));
+    /// Says what silence says at `now`.
+    pub fn judge(&mut self, now: Mono, verdicts: &mut Vec<Verdict>, actions: &mut Vec<Action>) {
+        if let Some(began) = self.began {
+            self.building.age_s = self.building.age_s.max(now.since(began).as_secs_f64());
+        }
+        if self.hears_again.take().is_some() {
+            self.take_back(now, verdicts);
+        }
+        self.judge_adapters(now, verdicts, actions);
+        let first = verdicts.len();
+        while let Some(&Reverse((due, at))) = self.queue.peek()
+            && due <= now
+        {
+            self.queue.pop();
+            let Some(watched) = self.devices[at as usize].as_mut() else { continue };
+            if watched.due != due || !watched.present {
+                continue;
+            }
+            match look(watched, &self.adapters, &self.building, now) {
+                Some(next) => {
+                    watched.due = next;
+                    self.queue.push(Reverse((next, at)));
+                }
+                None => {
+                    verdicts.push((watched.key, Some(ErrorCode::DeviceDisconnected)));
+                    self.lost(at, now);
+                }
             }
         }
-        lost.sort();
+        verdicts[first..].sort();
     }
+
+    fn lost(&mut self, at: u32, now: Mono) {
+        let Some(watched) = self.devices[at as usize].as_mut() else { return };
+        watched.due = Mono(u64::MAX);
+        if !std::mem::replace(&mut watched.present, false) {
+            return;
+        }
+        for ear in &watched.ears {
+            self.adapters[usize::from(ear.adapter)].hears(false, now);
+        }
+    }
+
+    fn judge_adapters(&mut self, now: Mono, verdicts: &mut Vec<Verdict>, actions: &mut Vec<Action>) {
+        let mut told = false;
+        for adapter in &mut self.adapters {
+            while adapter.due().is_some_and(|due| due <= now) {
+                match adapter.deaf {
+                    Deaf::No if adapter.able => {
+                        adapter.deaf = Deaf::Restarted;
+                        actions.push(Action::RestartScan { link: Link::Adapter(adapter.name.clone()) });
+                    }
+                    _ => {
+                        adapter.deaf = Deaf::Told;
+                        told = true;
+                    }
+                }
+            }
+        }
+        if !told {
+            return;
+        }
+        let first = verdicts.len();
+        for at in 0..self.devices.len() {
+            let Some(watched) = &mut self.devices[at] else { continue };
+            let deaf = |e: &watched::Ear| self.adapters[usize::from(e.adapter)].deaf == Deaf::Told;
+            let hears = |e: &watched::Ear| !deaf(e) && Watched::entitled(e, &watched.patience(e, &self.building));
+            if watched.present && watched.ears.iter().any(deaf) && !watched.ears.iter().any(hears) {
+                watched.lost_with_hub = true;
+                verdicts.push((watched.key, Some(ErrorCode::HubDisconnected)));
+                self.lost(at as u32, now);
+            }
+        }
+        verdicts[first..].sort();
+    }
+
+    /// Takes back what was lost with an adapter that hears again: it is given its own patience, as after a restart.
+    fn take_back(&mut self, now: Mono, verdicts: &mut Vec<Verdict>) {
+        let first = verdicts.len();
+        for at in 0..self.devices.len() {
+            let Some(watched) = &mut self.devices[at] else { continue };
+            let hears = |e: &watched::Ear| self.adapters[usize::from(e.adapter)].deaf == Deaf::No;
+            if watched.lost_with_hub && watched.ears.iter().any(hears) {
+                watched.lost_with_hub = false;
+                watched.present = true;
+                watched.silence_begins(&self.adapters, now);
+                verdicts.push((watched.key, None));
+                self.found(at as u32, now);
+            }
+        }
+        verdicts[first..].sort();
+    }
+
+    /// What has been learned since the last call and is worth keeping, by row.
+    pub fn model(&mut self) -> Vec<(String, Value)> {
+        let mut rows = Vec::new();
+        for watched in self.devices.iter_mut().flatten() {
+            let model = watched.model(&self.adapters);
+            if watched.stored.as_ref().is_none_or(|stored| model.differs(stored)) {
+                rows.extend(serde_json::to_value(&model).ok().map(|value| (watched.key.to_string(), value)));
+                watched.stored = Some(model);
+            }
+        }
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        rows.extend(serde_json::to_value(self.building).ok().map(|value| (BUILDING.to_owned(), value)));
+        rows
+    }
+
+    /// Takes a row of [`Judge::model`] back, before its device is watched. What cannot be read is learned again.
+    pub fn restore(&mut self, row: &str, value: Value) {
+        if row == BUILDING {
+            self.building = serde_json::from_value(value).map(Building::restored).unwrap_or_default();
+        } else if let (Ok(key), Ok(model)) = (row.parse(), serde_json::from_value(value)) {
+            self.models.insert(key, model);
+        }
+    }
+
+    /// Why a device is judged as it is.
+    pub fn explain(&self, key: &DeviceKey, now: Mono) -> Option<Explanation> {
+        let watched = self.devices[*self.by_key.get(key)? as usize].as_ref()?;
+        let adapters = watched.ears.iter().map(|ear| {
+            let adapter = &self.adapters[usize::from(ear.adapter)];
+            let patience = watched.patience(ear, &self.building);
+            let silent_s = adapter.time(now) - ear.silent_from;
+            ExplainedEar {
+                adapter: adapter.name.to_string(),
+                loss: 1.0 - ear.loss.share(),
+                slots: ear.loss.slots(),
+                silent_s,
+                deaf_s: now.since(watched.heard_at).as_secs_f64() - silent_s,
+                deadline_s: patience.seconds,
+                misses: patience.misses,
+                because: patience.why,
+                judges: Watched::entitled(ear, &patience),
+            }
+        });
+        Some(Explanation {
+            present: watched.present,
+            interval_s: (watched.interval() > 0.0).then_some(watched.interval()),
+            slow_interval_s: watched.rhythm.slow().map(|(interval, _)| interval),
+            declared: watched.declared.is_some(),
+            irregular: watched.irregular,
+            heard_ago_s: now.since(watched.heard_at).as_secs_f64(),
+            adapters: adapters.collect(),
+        })
+    }
+}
+
+/// Looks at a present device: when to look again, or `None` where it is lost.
+fn look(watched: &Watched, adapters: &[Adapter], building: &Building, now: Mono) -> Option<Mono> {
+    if watched.says_nothing_by_silence() {
+        return Some(now + LOOK_EVERY * 6);
+    }
+    let mut next: Option<f64> = None;
+    if watched.ears.is_empty() && adapters.iter().any(|a| a.deaf_since(now).is_none()) {
+        // Present as it was stored, and nothing known of how it was heard.
+        let left = watched.patience_unheard().saturating_sub(now.since(watched.heard_at));
+        if left.is_zero() {
+            return None;
+        }
+        next = Some(left.as_secs_f64());
+    }
+    // Every adapter that has a say must have run out of patience. One that hears it far worse than the best has none: it would
+    // hold up the word for as long as it takes to be sure on its own.
+    let ears = watched.ears.iter().map(|ear| (ear, watched.patience(ear, building)));
+    let says = |(ear, patience): &(&watched::Ear, watched::Patience)| {
+        Watched::entitled(ear, patience) && adapters[usize::from(ear.adapter)].deaf_since(now).is_none()
+    };
+    let best = ears.clone().filter(says).map(|(_, patience)| patience.seconds).fold(f32::INFINITY, f32::min);
+    for (ear, patience) in ears.filter(says).filter(|(_, patience)| patience.seconds <= FAR_WORSE * best) {
+        let left = f64::from(patience.seconds) - (adapters[usize::from(ear.adapter)].time(now) - ear.silent_from);
+        next = Some(next.map_or(left, |next| next.max(left)));
+    }
+    if next.is_some_and(|left| left <= 0.0) {
+        return None;
+    }
+    let wait = match next {
+        Some(left) => Duration::from_secs_f64(left + 0.001).min(LOOK_EVERY),
+        None => LOOK_WHILE_DEAF,
+    };
+    Some(now + wait)
+}
+
+/// Why a device is judged as it is: `portcullis devices --explain`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    pub present: bool,
+    pub interval_s: Option<f32>,
+    pub slow_interval_s: Option<f32>,
+    pub declared: bool,
+    pub irregular: bool,
+    pub heard_ago_s: f64,
+    pub adapters: Vec<ExplainedEar>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExplainedEar {
+    pub adapter: String,
+    /// Share of the adverts that is lost, and from how many it is known.
+    pub loss: f32,
+    pub slots: f32,
+    /// Silence in the adapter's own time, and how much of the time since was deaf.
+    pub silent_s: f64,
+    pub deaf_s: f64,
+    /// The silence that loses the device; `misses` adverts in a row.
+    pub deadline_s: f32,
+    pub misses: u32,
+    pub because: Why,
+    /// Whether its silence on this adapter counts.
+    pub judges: bool,
 }

@@ -1,0 +1,103 @@
+//! What devices of one building have in common: how often and how long they fade, and whether they slow down.
+//!
+//! A device that was never seen to fade would be lost at its first fade, if its own past were all. Its neighbours' past says what
+//! to expect of this building.
+
+use serde::{Deserialize, Serialize};
+
+use super::rhythm::Run;
+
+/// False losses by fades that are accepted, a device and day: one in three years.
+const FADE_RISK_PER_DAY: f64 = 1e-3;
+
+/// Fades that make a building one with fades. Fewer are anecdotes: chance alone makes one of a million gaps look like one.
+const FADES_TO_BELIEVE: f64 = 3.0;
+
+/// The least number of fades that a tail is drawn from: with fewer, the predictive tail has no finite use.
+const FADES_FOR_A_TAIL: f64 = 4.0;
+
+/// What is remembered: so many device-days. Fades of last month's furniture are forgotten.
+const MEMORY_DEVICE_DAYS: f64 = 60.0;
+
+/// Devices that slow down before the others are expected to.
+const SLOW_TO_BELIEVE: u32 = 2;
+
+/// A device that did not slow down within so many mean times to it is of another kind: e^-6.
+const SLOW_MEAN_TIMES: f64 = 6.0;
+
+const DAY_S: f64 = 86_400.0;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Building {
+    /// Seconds since its first advert.
+    pub age_s: f64,
+    /// Seconds of hearing, of all devices together.
+    pub device_s: f64,
+    fades: f64,
+    /// Of all fades, the seconds beyond what losses explain; the slots of the whole, and in how many something was heard.
+    beyond_s: f64,
+    slots: f64,
+    heard: f64,
+    /// Devices that have slowed down, the time it took them together, and the slowest interval.
+    slowed: u32,
+    slowed_after_s: f64,
+    slowest_s: f32,
+}
+
+impl Building {
+    pub fn restored(self) -> Building {
+        let sane = |x: f64| x.is_finite() && x >= 0.0;
+        let all = [self.age_s, self.device_s, self.fades, self.beyond_s, self.slots, self.heard, self.slowed_after_s];
+        if all.into_iter().all(sane) && self.slowest_s.is_finite() { self } else { Building::default() }
+    }
+
+    pub fn observed(&mut self, seconds: f32) {
+        self.device_s += f64::from(seconds);
+        if self.device_s > MEMORY_DEVICE_DAYS * DAY_S {
+            for sum in [&mut self.device_s, &mut self.fades, &mut self.beyond_s, &mut self.slots, &mut self.heard] {
+                *sum /= 2.0;
+            }
+        }
+    }
+
+    /// A run of gaps was a fade: `explained` seconds of it losses explain.
+    pub fn faded(&mut self, run: &Run, explained: f32, interval: f32) {
+        self.fades += 1.0;
+        self.beyond_s += f64::from((run.seconds - explained).max(interval));
+        self.slots += f64::from(run.seconds / interval);
+        self.heard += f64::from(run.gaps.saturating_sub(1));
+    }
+
+    /// A device slowed down for the first time, after so long.
+    pub fn slowed(&mut self, interval: f32, after_s: f32) {
+        self.slowed += 1;
+        self.slowed_after_s += f64::from(after_s);
+        self.slowest_s = self.slowest_s.max(interval);
+    }
+
+    /// Seconds to allow for a fade, beyond what losses explain, to a device that sends every `interval` seconds.
+    ///
+    /// Fades last exponentially long, and in one something is heard now and then: the silence's tail falls at the sum of both
+    /// rates. Their mean is estimated from few, so the tail is the predictive one, n·((1/p)^(1/n) - 1) means.
+    pub fn fade_allowance(&self, interval: f32) -> f32 {
+        if self.fades < FADES_TO_BELIEVE {
+            return 0.0;
+        }
+        let per_day = self.fades / (self.device_s / DAY_S);
+        let p = FADE_RISK_PER_DAY / per_day;
+        if p >= 1.0 {
+            return 0.0;
+        }
+        let heard = ((self.heard + 1.0) / (self.slots + 20.0)).min(0.9);
+        let rate = self.fades / self.beyond_s - (1.0 - heard).ln() / f64::from(interval);
+        let n = self.fades.max(FADES_FOR_A_TAIL);
+        (n * (p.powf(-1.0 / n) - 1.0) / rate) as f32
+    }
+
+    /// The slower interval to expect of a device that was heard for `seconds` without slowing down.
+    pub fn slow_interval(&self, seconds: f32) -> Option<f32> {
+        let mean = self.slowed_after_s / f64::from(self.slowed.max(1));
+        (self.slowed >= SLOW_TO_BELIEVE && f64::from(seconds) < SLOW_MEAN_TIMES * mean).then_some(self.slowest_s)
+    }
+}

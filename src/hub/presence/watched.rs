@@ -1,0 +1,391 @@
+//! One device: how it is heard, and how long it may be silent.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::adapter::Adapter;
+use super::building::Building;
+use super::loss::Loss;
+use super::rhythm::{Beat, EARLY, Rhythm, Run, SAME_ADVERT_S, SURPRISE_NATS};
+use crate::signal::DeviceKey;
+use crate::time::Mono;
+
+/// False losses by lost adverts that are accepted, a device and day: one in thirty years. Divided among the gaps of a day it is
+/// one in a billion for an interval of a second.
+const LOSS_RISK_PER_DAY: f64 = 1e-4;
+
+const DAY_S: f64 = 86_400.0;
+
+/// No silence shorter than this is judged, however often a device sends: a person in the way, a door, a hand around a tag are
+/// shorter. It leaves a promise of 30 s some room.
+const SHORTEST_S: f32 = 25.0;
+
+/// The same for a device heard for less than [`NEW_S`], whose fades and slow times are still to be met; it leaves a promise of
+/// 60 s some room.
+const SHORTEST_NEW_S: f32 = 55.0;
+const NEW_S: f32 = 900.0;
+
+/// The same while the building itself is new, and nothing is known of its fades: ten times the mean fade of a busy room (20 s).
+const SHORTEST_YOUNG_S: f32 = 200.0;
+const YOUNG_S: f64 = 300.0;
+
+/// Before its interval is known. Slower senders than one advert in five minutes declare their interval, or are met again.
+const UNKNOWN_S: f32 = 900.0;
+
+/// While little is known of a device's losses, the doubt about them ends here: ten minutes or twenty intervals of silence, whichever
+/// is longer. Chance explains 20 misses once in a million even where half of the adverts are lost.
+const ENOUGH_S: f32 = 600.0;
+const ENOUGH_MISSES: f32 = 20.0;
+
+/// A declared interval is missed so often at least, and at most, before the device is lost: once may be chance whatever was
+/// learned, and ten intervals of an hour are as long as anybody waits.
+const DECLARED_MISSES: std::ops::RangeInclusive<u32> = 3..=10;
+
+/// Adapters that one device is judged on. A fifth one replaces the one that heard it longest ago.
+const EARS: usize = 4;
+
+/// How one adapter hears the device. Times are the adapter's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Ear {
+    pub adapter: u8,
+    pub loss: Loss,
+    /// As it was when the present run of gaps began, in case the run turns out to be a slower rhythm.
+    before_run: Loss,
+    /// When this adapter last heard an advert of the rhythm.
+    heard: f64,
+    /// When any adapter last heard an advert of the rhythm.
+    slot: f64,
+    /// When any adapter last heard any advert: silence counts from here.
+    pub silent_from: f64,
+}
+
+#[derive(Debug)]
+pub struct Watched {
+    pub key: DeviceKey,
+    pub declared: Option<f32>,
+    pub present: bool,
+    /// Told as lost with its adapter, and to be taken back with it.
+    pub lost_with_hub: bool,
+    pub irregular: bool,
+    pub rhythm: Rhythm,
+    /// The last advert was one of the rhythm, so that the slots before it can be counted.
+    sure: bool,
+    pub ears: Vec<Ear>,
+    /// Seconds for which it has been heard, up to where the number matters.
+    pub heard_s: f32,
+    /// When it was last heard, or else since when it could have been.
+    pub heard_at: Mono,
+    /// When it is looked at again: the one entry of the queue that is its own.
+    pub due: Mono,
+    /// The model as it was last stored.
+    pub stored: Option<Model>,
+}
+
+/// What is learned of a device: soft state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Model {
+    pub interval_s: f32,
+    pub slow_s: f32,
+    pub slow_left_s: f32,
+    pub heard_s: f32,
+    pub irregular: bool,
+    pub ears: Vec<StoredEar>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredEar {
+    pub adapter: String,
+    pub heard: f32,
+    pub missed: f32,
+}
+
+/// How long a device may be silent on one adapter, and why.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Patience {
+    pub seconds: f32,
+    pub why: Why,
+    /// Slots of silence.
+    pub misses: u32,
+}
+
+/// What a deadline rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Its interval is not known yet.
+    Unknown,
+    /// It declared its interval.
+    Declared,
+    /// Its own interval and losses.
+    Losses,
+    /// Devices of this building fade.
+    Fades,
+    /// Devices of this building slow down.
+    SlowTimes,
+    /// The shortest silence that is judged at all.
+    Shortest,
+    /// It has not been heard for long, or the building has not.
+    New,
+}
+
+impl Watched {
+    pub fn new(key: DeviceKey, declared: Option<Duration>, present: bool, now: Mono) -> Watched {
+        Watched {
+            key,
+            declared: declared.map(|d| d.as_secs_f32().max(1.0)),
+            present,
+            lost_with_hub: false,
+            irregular: false,
+            rhythm: Rhythm::default(),
+            sure: false,
+            ears: Vec::new(),
+            heard_s: 0.0,
+            heard_at: now,
+            due: Mono(u64::MAX),
+            stored: None,
+        }
+    }
+
+    /// Speaks only when something happens, and did not say how often at least: its silence means nothing.
+    pub fn says_nothing_by_silence(&self) -> bool {
+        self.irregular && self.declared.is_none()
+    }
+
+    pub fn interval(&self) -> f32 {
+        self.declared.unwrap_or_else(|| self.rhythm.slowest())
+    }
+
+    /// It was heard by `adapter` at `now`. True where this adapter did not hear it before.
+    pub fn heard(&mut self, adapter: u8, adapters: &mut [Adapter], building: &mut Building, now: Mono) -> bool {
+        let time = adapters[usize::from(adapter)].time(now);
+        let found = self.ears.iter().position(|e| e.adapter == adapter);
+        if let Some(n) = found {
+            if self.present && !self.says_nothing_by_silence() {
+                self.learn(n, time, adapters, building, now);
+            } else {
+                // Away until now: this gap is none of the rhythm's.
+                self.rhythm.interrupt();
+                self.begin_slot(adapters, now);
+                self.ears[n].heard = time;
+            }
+        } else {
+            self.add_ear(adapter, time, adapters, now);
+            if self.ears.len() == 1 || !self.present {
+                self.begin_slot(adapters, now);
+            }
+        }
+        for ear in &mut self.ears {
+            ear.silent_from = adapters[usize::from(ear.adapter)].time(now);
+        }
+        self.heard_at = now;
+        found.is_none()
+    }
+
+    fn add_ear(&mut self, adapter: u8, time: f64, adapters: &mut [Adapter], now: Mono) {
+        if self.ears.len() == EARS {
+            let quiet = |e: &Ear| adapters[usize::from(e.adapter)].time(now) - e.heard;
+            let longest = (0..EARS).max_by(|a, b| quiet(&self.ears[*a]).total_cmp(&quiet(&self.ears[*b]))).unwrap_or(0);
+            let gone = self.ears.swap_remove(longest);
+            if self.present {
+                adapters[usize::from(gone.adapter)].hears(false, now);
+            }
+        }
+        let loss = Loss::default();
+        self.ears.push(Ear { adapter, loss, before_run: loss, heard: time, slot: time, silent_from: time });
+    }
+
+    fn begin_slot(&mut self, adapters: &[Adapter], now: Mono) {
+        for ear in &mut self.ears {
+            ear.slot = adapters[usize::from(ear.adapter)].time(now);
+        }
+    }
+
+    fn learn(&mut self, n: usize, time: f64, adapters: &mut [Adapter], building: &mut Building, now: Mono) {
+        let ear = self.ears[n];
+        let gap = (time - ear.silent_from).max(0.0) as f32;
+        let since_slot = (time - ear.slot).max(0.0) as f32;
+        self.heard_s = (self.heard_s + gap).min(1e7);
+        building.observed(gap);
+        let interval = match self.declared {
+            Some(declared) => declared,
+            None => {
+                let beat = self.rhythm.heard(gap, since_slot, ear.loss.share());
+                match beat {
+                    Beat::Early | Beat::Unsure => {}
+                    Beat::On { ended, .. } => self.run_ended(&ended, &ear, building),
+                    Beat::Late { .. } => {}
+                    Beat::Slower { first } => {
+                        if first {
+                            building.slowed(self.rhythm.interval(), self.heard_s);
+                        }
+                        self.ears.iter_mut().for_each(|e| e.loss = e.before_run);
+                    }
+                    Beat::Quicker { at_first: true } => self.ears.iter_mut().for_each(|e| e.loss = Loss::default()),
+                    Beat::Quicker { .. } => {}
+                }
+                if beat != Beat::Early {
+                    self.begin_slot(adapters, now);
+                }
+                // A copy of an advert, by another adapter, is as sure as that.
+                if gap >= SAME_ADVERT_S {
+                    self.sure = matches!(beat, Beat::On { .. } | Beat::Late { .. });
+                }
+                if matches!(beat, Beat::Slower { .. } | Beat::Quicker { .. }) {
+                    self.ears[n].heard = time;
+                    return;
+                }
+                self.rhythm.interval()
+            }
+        };
+        if self.sure || self.declared.is_some() {
+            self.learn_loss(n, time, interval, adapters);
+        }
+    }
+
+    /// Counts the slots since this adapter last heard the device.
+    fn learn_loss(&mut self, n: usize, time: f64, interval: f32, adapters: &mut [Adapter]) {
+        let ear = &mut self.ears[n];
+        let since = (time - ear.heard).max(0.0) as f32;
+        // The same slot again.
+        if since < EARLY * interval {
+            return;
+        }
+        let ear = &mut self.ears[n];
+        ear.heard = time;
+        let missed = ((since / interval).round() as u32).max(1) - 1;
+        let share = ear.loss.share();
+        let nats = missed as f32 * -(1.0 - share).ln();
+        adapters[usize::from(ear.adapter)].gap(missed, share);
+        if self.rhythm.run_gaps() <= 1 {
+            ear.before_run = ear.loss;
+        }
+        // A fade says nothing about the losses outside of it.
+        if missed == 0 || nats < SURPRISE_NATS {
+            ear.loss.heard_after(missed);
+        }
+    }
+
+    fn run_ended(&mut self, run: &Run, ear: &Ear, building: &mut Building) {
+        if run.surprising {
+            let interval = self.rhythm.slowest();
+            let [explained, _] = ear.loss.need([f64::from(-SURPRISE_NATS).exp(), 0.5]);
+            building.faded(run, explained as f32 * interval, self.rhythm.interval());
+        }
+    }
+
+    /// How long it may be silent on one of its adapters.
+    pub fn patience(&self, ear: &Ear, building: &Building) -> Patience {
+        let interval = self.interval();
+        let risk = LOSS_RISK_PER_DAY * f64::from(interval) / DAY_S;
+        let [fade, misses] = ear.loss.need([f64::from(-SURPRISE_NATS).exp(), risk]);
+        let enough = (ENOUGH_S / interval).max(ENOUGH_MISSES) as u32;
+        let misses = misses.min(enough.max(ear.loss.need_if_known(risk)));
+        let mut patience = Patience { seconds: 0.0, why: Why::Losses, misses };
+        let mut at_least = |seconds: f32, why| {
+            if seconds > patience.seconds {
+                (patience.seconds, patience.why) = (seconds, why);
+            }
+        };
+        // The slot after the last missed one decides; half an interval for its jitter.
+        let silence = |misses: u32, interval: f32| (misses as f32 + 0.5) * interval;
+        if let Some(declared) = self.declared {
+            let misses = misses.clamp(*DECLARED_MISSES.start(), *DECLARED_MISSES.end());
+            at_least(silence(misses, declared), Why::Declared);
+            at_least(SHORTEST_S, Why::Shortest);
+            return Patience { misses, ..patience };
+        }
+        at_least(silence(misses, interval), Why::Losses);
+        if !self.rhythm.known() {
+            at_least(UNKNOWN_S, Why::Unknown);
+        }
+        let allowance = building.fade_allowance(self.rhythm.interval());
+        if allowance > 0.0 {
+            at_least(silence(fade, interval) + allowance, Why::Fades);
+        }
+        if let Some(slow) = building.slow_interval(self.heard_s).filter(|slow| *slow > interval) {
+            at_least(silence(misses, slow), Why::SlowTimes);
+        }
+        at_least(SHORTEST_S, Why::Shortest);
+        if self.heard_s < NEW_S {
+            at_least(SHORTEST_NEW_S, Why::New);
+        }
+        if building.age_s < YOUNG_S {
+            at_least(SHORTEST_YOUNG_S, Why::New);
+        }
+        patience
+    }
+
+    /// How long it may be silent as long as no adapter is known to hear it.
+    pub fn patience_unheard(&self) -> Duration {
+        let declared = self.declared.map_or(0.0, |d| d * *DECLARED_MISSES.end() as f32);
+        Duration::from_secs_f32(declared.max(UNKNOWN_S))
+    }
+
+    /// Whether an adapter may say that the device is gone: it still heard it when the device fell silent.
+    pub fn entitled(ear: &Ear, patience: &Patience) -> bool {
+        ear.silent_from - ear.heard <= f64::from(patience.seconds) / 2.0
+    }
+
+    pub fn silence_begins(&mut self, adapters: &[Adapter], now: Mono) {
+        self.rhythm.interrupt();
+        self.heard_at = now;
+        for ear in &mut self.ears {
+            let time = adapters[usize::from(ear.adapter)].time(now);
+            (ear.heard, ear.slot, ear.silent_from) = (time, time, time);
+        }
+    }
+
+    pub fn restore(&mut self, model: Model, adapter: impl Fn(&str) -> Option<u8>) {
+        self.rhythm = Rhythm::restored(model.interval_s, model.slow_s, model.slow_left_s);
+        self.heard_s = if model.heard_s.is_finite() { model.heard_s.max(0.0) } else { 0.0 };
+        self.irregular = model.irregular;
+        self.ears = model
+            .ears
+            .iter()
+            .take(EARS)
+            .filter_map(|e| Some((adapter(&e.adapter)?, e)))
+            .map(|(adapter, e)| {
+                let loss = Loss::restored(e.heard, e.missed);
+                Ear { adapter, loss, before_run: loss, heard: 0.0, slot: 0.0, silent_from: 0.0 }
+            })
+            .collect();
+        self.stored = Some(model);
+    }
+
+    pub fn model(&self, adapters: &[Adapter]) -> Model {
+        let (slow_s, slow_left_s) = self.rhythm.slow().unwrap_or_default();
+        let ears = self.ears.iter().map(|e| {
+            let (heard, missed) = e.loss.counts();
+            StoredEar { adapter: adapters[usize::from(e.adapter)].name.to_string(), heard, missed }
+        });
+        Model {
+            interval_s: self.rhythm.interval(),
+            slow_s,
+            slow_left_s,
+            heard_s: self.heard_s,
+            irregular: self.irregular,
+            ears: ears.collect(),
+        }
+    }
+}
+
+impl Model {
+    /// Whether the difference is worth a write: it would move a deadline by a tenth or so.
+    pub fn differs(&self, stored: &Model) -> bool {
+        let far = |a: f32, b: f32, by: f32| (a - b).abs() > by * a.abs().max(b.abs());
+        far(self.interval_s, stored.interval_s, 0.1)
+            || far(self.slow_s, stored.slow_s, 0.1)
+            || far(self.slow_left_s, stored.slow_left_s, 0.1)
+            || self.heard_s < 2.0 * NEW_S && far(self.heard_s, stored.heard_s, 0.1)
+            || self.irregular != stored.irregular
+            || self.ears.len() != stored.ears.len()
+            || self.ears.iter().zip(&stored.ears).any(|(a, b)| {
+                let loss = |e: &StoredEar| (e.missed + 1.0) / (e.heard + e.missed + 2.0);
+                a.adapter != b.adapter
+                    || far(a.heard + a.missed, b.heard + b.missed, 0.25)
+                    || far(loss(a), loss(b), 0.2)
+            })
+    }
+}
