@@ -1,0 +1,55 @@
+//! The real `portcullis run`, on a state directory and a configuration of its own; ends with its guard.
+#![allow(dead_code)]
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+pub struct Daemon {
+    child: Child,
+}
+
+impl Daemon {
+    /// Starts it with `DIR/config.toml`, which is written here; `DIR/state` is its state directory.
+    pub fn start(dir: &Path, config: &str) -> Daemon {
+        let file = dir.join("config.toml");
+        let state = dir.join("state");
+        std::fs::create_dir_all(&state).expect("a state directory");
+        std::fs::write(&file, format!("state_dir = {state:?}\n{config}")).expect("the configuration is written");
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["run", "--config"])
+            .arg(file)
+            .env_remove("NOTIFY_SOCKET")
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log)
+            .spawn()
+            .expect("the daemon starts");
+        Daemon { child }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// As systemd stops it; true where it ended well.
+    pub fn stop(mut self) -> bool {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it runs");
+        self.child.wait().expect("it ends").success()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_some()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
