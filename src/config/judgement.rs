@@ -20,6 +20,7 @@ impl JudgementSection {
             critical: t.get("battery_critical", b.critical, check::fraction),
             low: t.get("battery_low", b.low, check::fraction),
             full: t.get("battery_full", b.full, check::fraction),
+            rearm: b.rearm,
         };
         if !(battery.critical < battery.low && battery.low < battery.full) {
             t.wrong("battery_low", "is not between battery_critical and battery_full; critical < low < full is right");

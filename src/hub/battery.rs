@@ -10,9 +10,6 @@ use super::timers::Concern;
 use crate::event::{BatteryStatus, EventType};
 use crate::time::Wall;
 
-/// A battery must rise this far above where it was told as low before it can be told again (DESIGN: threshold + 0.05).
-const REARM: f64 = 0.05;
-
 /// A charge must rise this far into a better band to be in it: twice the percent by which cells of one reading differ from
 /// the next as they warm up.
 const BAND_HYSTERESIS: f64 = 0.02;
@@ -32,11 +29,13 @@ pub struct BatterySettings {
     pub low: f64,
     /// At or above: full. Between low and full: good.
     pub full: f64,
+    /// A battery must rise this far above where it was told as low before it can be told again.
+    pub rearm: f64,
 }
 
 impl Default for BatterySettings {
     fn default() -> BatterySettings {
-        BatterySettings { low_threshold: 0.20, critical: 0.05, low: 0.20, full: 0.85 }
+        BatterySettings { low_threshold: 0.20, critical: 0.05, low: 0.20, full: 0.85, rearm: 0.05 }
     }
 }
 
@@ -68,7 +67,7 @@ pub struct Battery {
     pub status: Option<BatteryStatus>,
     /// Low has been told in this discharge.
     pub low_told: bool,
-    /// The level above which, by [`REARM`], this discharge is over.
+    /// The level above which, by `rearm`, this discharge is over.
     told_at: Option<f64>,
     /// The device's own verdict.
     pub says_low: Option<bool>,
@@ -119,8 +118,8 @@ pub fn restored(device: &Device, teller: &mut Teller<'_>) {
 
 /// "Not low" has held for long.
 pub fn due(device: &mut Device, teller: &mut Teller<'_>) -> bool {
-    let threshold = teller.settings.battery.low_threshold;
-    if device.battery.level.is_some_and(|level| level <= threshold + REARM) {
+    let BatterySettings { low_threshold, rearm, .. } = teller.settings.battery;
+    if device.battery.level.is_some_and(|level| level <= low_threshold + rearm) {
         return false;
     }
     device.battery.low_told = false;
@@ -134,7 +133,7 @@ fn judge(device: &mut Device, teller: &mut Teller<'_>) {
     let threshold = settings.low_threshold;
     let says_low = device.battery.says_low == Some(true);
     let battery = &mut device.battery;
-    let recovered = |level: f64| level > battery.told_at.map_or(threshold, |at| at.max(threshold)) + REARM;
+    let recovered = |level: f64| level > battery.told_at.map_or(threshold, |at| at.max(threshold)) + settings.rearm;
     if battery.low_told && !says_low && battery.level.is_some_and(recovered) {
         battery.low_told = false;
         battery.told_at = None;

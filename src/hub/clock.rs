@@ -98,6 +98,7 @@ impl Clock {
     /// `now` with the date that the hub believes, or its best guess; and where this moment is the first to be believed, what
     /// was wrong until now.
     pub fn date(&mut self, now: Now) -> (Now, Option<Correction>) {
+        self.given_up |= now.mono >= self.wait_ends();
         let mut correction = None;
         let wall = match self.anchor {
             _ if now.synchronized => {
@@ -150,10 +151,6 @@ impl Clock {
     /// When the wait ends.
     pub fn wait_ends(&self) -> Mono {
         self.guess.0 + WAIT
-    }
-
-    pub fn give_up(&mut self) {
-        self.given_up = true;
     }
 
     /// Takes the events of a step that must wait, from the `from`th on, and stores them in its transaction instead.

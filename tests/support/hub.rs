@@ -208,8 +208,18 @@ impl Rig {
         self.reply.take().expect("a command is answered")
     }
 
+    /// The number of the output that the next input makes; see `committed`.
+    pub fn next_output(&self) -> usize {
+        self.committed + self.waiting.len() + 1
+    }
+
     pub fn configure(&mut self, toml: &str) {
+        self.configure_with(toml, |_| {});
+    }
+
+    pub fn configure_with(&mut self, toml: &str, change: impl FnOnce(&mut Settings)) {
         self.settings = settings(toml);
+        change(&mut self.settings);
         self.give(Input::Configure(Box::new(self.settings.clone())));
     }
 
