@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::hub::{Action, Command, CommandError, CommandId, Hub, Input, Output, Reply};
 use crate::store::{Batch, Store};
 use crate::time::{Mono, Now, Wall};
+use crate::trust::Trust;
 
 /// Inputs that may wait for the hub; a source that finds it full waits or drops.
 pub const INPUTS: usize = 4096;
@@ -26,16 +27,18 @@ pub struct Clock {
     speed: f64,
     /// The wall clock at `start`, where the time that passes is not the world's.
     virtual_start: Option<Wall>,
+    /// Whether anybody vouches for the wall clock; `trust::watch` keeps it informed.
+    pub trust: Arc<Trust>,
 }
 
 impl Clock {
     pub fn start() -> Clock {
-        Clock { start: Instant::now(), speed: 1.0, virtual_start: None }
+        Clock { start: Instant::now(), speed: 1.0, virtual_start: None, trust: Arc::default() }
     }
 
     /// A clock for simulations: from now on, time passes `speed` times as fast.
     pub fn at_speed(speed: f64) -> Clock {
-        Clock { start: Instant::now(), speed, virtual_start: Some(Wall::from(Utc::now())) }
+        Clock { start: Instant::now(), speed, virtual_start: Some(Wall::from(Utc::now())), trust: Arc::default() }
     }
 
     pub fn mono(&self) -> Mono {
@@ -45,7 +48,8 @@ impl Clock {
     pub fn now(&self) -> Now {
         let mono = self.mono();
         let wall = self.virtual_start.map_or_else(|| Wall::from(Utc::now()), |start| Wall(start.0 + mono.0 as i64));
-        Now { mono, wall, synchronized: true, entropy: Uuid::new_v4().as_u128() }
+        let synchronized = self.virtual_start.is_some() || self.trust.synchronized(mono, wall);
+        Now { mono, wall, synchronized, entropy: Uuid::new_v4().as_u128() }
     }
 
     /// How long the world has to wait until it is `at` on this clock.

@@ -32,8 +32,10 @@ pub struct Clock {
     last_created: Wall,
     /// When the date was last believed.
     anchor: Option<(Mono, Wall)>,
-    /// The first guess, and since when it is made.
+    /// The first guess, and when it was made.
     guess: (Mono, Wall),
+    /// The last guess, likewise.
+    guessed: (Mono, Wall),
     given_up: bool,
     held: Vec<Held>,
     /// The number of the next held event.
@@ -84,7 +86,7 @@ impl Correction {
 impl Clock {
     pub fn new(last_created: Wall, now: Now) -> Clock {
         let guess = (now.mono, now.wall.max(last_created));
-        Clock { last_created, anchor: None, guess, given_up: false, held: Vec::new(), next: 0 }
+        Clock { last_created, anchor: None, guess, guessed: guess, given_up: false, held: Vec::new(), next: 0 }
     }
 
     pub fn restore(&mut self, row: Value) {
@@ -103,13 +105,17 @@ impl Clock {
         let wall = match self.anchor {
             _ if now.synchronized => {
                 if self.anchor.is_none() {
-                    let to = self.guessed(now);
+                    let (at, last) = self.guessed;
+                    let to = Wall(last.0 + millis(now.mono.since(at)));
                     correction = Some(Correction { from: self.guess.1, to, by: now.wall.0 - to.0 });
                 }
                 self.anchor = Some((now.mono, now.wall));
                 now.wall
             }
-            None => self.guessed(now),
+            None => {
+                self.guessed = (now.mono, self.guess_at(now));
+                self.guessed.1
+            }
             Some((mono, wall)) => {
                 let reckoned = Wall(wall.0 + millis(now.mono.since(mono)));
                 if (now.wall.0 - reckoned.0).abs() <= LEAP_MS {
@@ -124,7 +130,7 @@ impl Clock {
     }
 
     /// Never before what the log ends with, and going on while the wall clock stands in 1970.
-    fn guessed(&self, now: Now) -> Wall {
+    fn guess_at(&self, now: Now) -> Wall {
         let (since, first) = self.guess;
         now.wall.max(Wall(first.0 + millis(now.mono.since(since))))
     }

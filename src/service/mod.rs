@@ -31,6 +31,7 @@ use crate::health::Health;
 use crate::hub::{Hub, Input};
 use crate::identity::{Identity, IdentityError};
 use crate::store::{self, Store, StoreError};
+use crate::trust;
 use parts::{Parts, Shared};
 
 /// From SIGTERM to the end of the process. The shares of the parts add up to less: see [`parts`].
@@ -72,7 +73,12 @@ async fn serve(path: &Path, config: Config) -> Result<(), ServiceError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(signals)?;
 
-    let mut running = Running::start(config, Clock::start()).await?;
+    let clock = Clock::start();
+    // Asked once before the first event may be dated.
+    clock.trust.hear(trust::ask().await);
+    let trust = clock.trust.clone();
+    let watch = tokio::spawn(async move { trust::watch(&trust).await });
+    let mut running = Running::start(config, clock).await?;
     notify::ready();
     let broken = loop {
         tokio::select! {
@@ -83,6 +89,7 @@ async fn serve(path: &Path, config: Config) -> Result<(), ServiceError> {
         }
     };
     notify::stopping();
+    watch.abort();
     running.stop(broken.is_none()).await;
     broken.map_or(Ok(()), |why| Err(ServiceError::Engine(why)))
 }

@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::hub::{Hub, Input, Output, Row, RowKind, Settings};
 use crate::signal::{Address, DeviceKey, DownReason, Link, LinkNews};
 use crate::time::{Mono, Now, Wall};
+use crate::trust::{self, Service, Vouch};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -102,6 +103,8 @@ struct Clocks {
     at: u64,
     steps: u64,
     seed: u64,
+    /// A capture has no time service: a `wall` record that leaps is a clock that somebody moved.
+    vouch: Vouch,
 }
 
 impl Clocks {
@@ -113,10 +116,11 @@ impl Clocks {
         self.steps += 1;
         // Odd multipliers: distinct steps have distinct entropy. The hub mixes it before use.
         let entropy = u128::from(self.steps).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let wall = Wall(self.wall_base.saturating_add_unsigned(at));
         Now {
             mono: self.mono(at),
-            wall: Wall(self.wall_base.saturating_add_unsigned(at)),
-            synchronized: true,
+            wall,
+            synchronized: self.vouch.synchronized(Mono(at), wall, Service::None),
             entropy: entropy ^ u128::from(self.seed),
         }
     }
@@ -124,7 +128,14 @@ impl Clocks {
 
 impl<T: FnMut(&Event)> Player<T> {
     fn new(settings: Settings, known: Vec<(Address, Known)>, start: Wall, tell: T) -> Player<T> {
-        let mut clocks = Clocks { booted: 0, wall_base: start.0, at: 0, steps: 0, seed: start.0 as u64 };
+        let mut clocks = Clocks {
+            booted: 0,
+            wall_base: start.0,
+            at: 0,
+            steps: 0,
+            seed: start.0 as u64,
+            vouch: Vouch::new(trust::EVER),
+        };
         let now = clocks.now(0);
         Player {
             hub: Hub::new(settings.clone(), now),

@@ -217,6 +217,11 @@ impl Rig {
         self.configure_with(toml, |_| {});
     }
 
+    /// The file is changed; the daemon does not know.
+    pub fn configure_offline(&mut self, toml: &str) {
+        self.settings = settings(toml);
+    }
+
     pub fn configure_with(&mut self, toml: &str, change: impl FnOnce(&mut Settings)) {
         self.settings = settings(toml);
         change(&mut self.settings);
