@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test check bench doctor
+.PHONY: help prepare build demo test check sim bench doctor
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ check: ## What must hold before a change lands: format, lints, dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	@scripts/deny
+
+sim: ## Play 10,000 seeds of the whole hub (SIM_SEED=n plays one)
+	SIM_SEEDS=$(or $(SIM_SEEDS),10000) $(CARGO) test --test sim -- --nocapture
 
 bench: ## Measure the hot paths
 	$(CARGO) bench $(ARGS)
