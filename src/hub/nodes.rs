@@ -19,6 +19,9 @@ pub type Verdict = (DeviceKey, Option<ErrorCode>);
 /// after the other.
 const WITNESS_WITHIN: Duration = Duration::from_secs(15);
 
+/// A death is not told before: a node that answers on the second attempt takes it back, one that is being removed is told as removed.
+const CERTAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// So many others are asked: one may be dead by itself, three at once hardly.
 const WITNESSES: usize = 3;
 
@@ -54,6 +57,8 @@ struct Node {
 struct Network {
     down: bool,
     pinged: Option<Mono>,
+    /// When the stick was last found to be the reason of many deaths.
+    blamed: Option<Mono>,
 }
 
 #[derive(Debug, Default)]
@@ -90,8 +95,9 @@ impl Node {
         Some(self.pinged.map_or(self.heard, |p| p.max(self.heard)) + every)
     }
 
-    fn next(&self) -> Option<Mono> {
-        let judged = self.dying.map(|since| since + WITNESS_WITHIN);
+    fn next(&self, now: Mono) -> Option<Mono> {
+        let judged =
+            self.dying.map(|since| since + if now < since + CERTAIN_AFTER { CERTAIN_AFTER } else { WITNESS_WITHIN });
         [judged, self.overslept_at(), self.ping_at()].into_iter().flatten().min()
     }
 }
@@ -159,7 +165,8 @@ impl Nodes {
     pub fn described(&mut self, key: DeviceKey, description: &Description) {
         if let Some(node) = self.nodes.get_mut(&key) {
             node.describe(description);
-            self.due = [self.due, self.nodes[&key].next()].into_iter().flatten().min();
+            // Its deadlines may have changed.
+            self.soon(Mono(0));
         }
     }
 
@@ -220,9 +227,17 @@ impl Nodes {
             });
             let witnesses: Vec<(DeviceKey, Mono)> = others.map(|(other, node)| (*other, node.heard)).collect();
             let alone = witnesses.iter().any(|(_, heard)| heard > since);
-            if alone || witnesses.is_empty() || now.since(*since) >= WITNESS_WITHIN {
+            let waited = now.since(*since);
+            if waited >= CERTAIN_AFTER && (alone || witnesses.is_empty() || waited >= WITNESS_WITHIN) {
                 let together = dying.iter().filter(|(other, _)| home(other) == home(key)).count();
-                let stick = !alone && together >= CROWD;
+                let network = self.networks.entry(home(key)).or_default();
+                if alone {
+                    network.blamed = None;
+                } else if together >= CROWD {
+                    network.blamed = Some(now);
+                }
+                // Those that follow, nobody having answered in between, die of the same.
+                let stick = network.blamed.is_some_and(|at| now.since(at) <= WITNESS_WITHIN);
                 let code = if stick { ErrorCode::HubDisconnected } else { ErrorCode::DeviceDisconnected };
                 verdicts.push((*key, Some(code)));
                 continue;
@@ -258,7 +273,7 @@ impl Nodes {
     fn next(&self, now: Mono) -> Option<Mono> {
         let of_node = |(key, node): (&DeviceKey, &Node)| {
             let network = self.networks.get(&home(key));
-            let at = node.next().filter(|_| !network.is_some_and(|n| n.down))?;
+            let at = node.next(now).filter(|_| !network.is_some_and(|n| n.down))?;
             // What is due already waits for its turn to be pinged.
             let turn = network.and_then(|n| n.pinged).map_or(now, |p| p + PING_APART);
             Some(if at <= now { turn.max(now + Duration::from_millis(1)) } else { at })
@@ -321,14 +336,24 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_dies_alone_is_told_as_soon_as_another_answers() {
+    fn a_node_that_dies_alone_is_told_once_another_has_answered() {
         let mut nodes = network(4, Listening::Often);
         nodes.status(key(2), NodeStatus::Dead, s(10));
         let (verdicts, asked) = judge(&mut nodes, s(10));
         assert!(verdicts.is_empty());
         assert_eq!(asked, [1, 3, 4].map(|node| Action::Ping { device: key(node) }));
         nodes.heard(key(3), s(11));
-        assert_eq!(judge(&mut nodes, s(11)).0, [(key(2), Some(ErrorCode::DeviceDisconnected))]);
+        assert_eq!(judge(&mut nodes, s(11)).0, []);
+        assert_eq!(run(&mut nodes, s(30)), [(s(12), vec![(key(2), Some(ErrorCode::DeviceDisconnected))], vec![])]);
+    }
+
+    #[test]
+    fn a_death_that_nobody_answers_to_is_told_when_the_others_have_had_their_time() {
+        let mut nodes = network(4, Listening::Often);
+        nodes.status(key(2), NodeStatus::Dead, s(10));
+        assert_eq!(judge(&mut nodes, s(10)).0, []);
+        let told = run(&mut nodes, s(60)).into_iter().find(|(_, verdicts, _)| !verdicts.is_empty());
+        assert_eq!(told, Some((s(25), vec![(key(2), Some(ErrorCode::DeviceDisconnected))], vec![])));
     }
 
     #[test]
@@ -349,7 +374,7 @@ mod tests {
     fn the_only_node_of_a_network_dies_by_itself() {
         let mut nodes = network(1, Listening::Always);
         nodes.status(key(1), NodeStatus::Dead, s(10));
-        assert_eq!(judge(&mut nodes, s(10)).0, [(key(1), Some(ErrorCode::DeviceDisconnected))]);
+        assert_eq!(run(&mut nodes, s(30)), [(s(12), vec![(key(1), Some(ErrorCode::DeviceDisconnected))], vec![])]);
     }
 
     #[test]

@@ -224,8 +224,8 @@ impl Bridge {
             nodes.sort_unstable();
             out.push(Input::Link(self.link(), LinkNews::Nodes { home, nodes }));
         }
-        let ready = state.driver.all_nodes_ready.unwrap_or_else(|| nodes.iter().all(|n| n.ready));
-        if ready {
+        self.synced = false;
+        if state.driver.all_nodes_ready == Some(true) || nodes.iter().all(|n| n.ready) {
             self.is_synced(out);
         }
     }
@@ -288,6 +288,10 @@ impl Bridge {
                 if let Some(state) = event.node_state.as_ref().and_then(|s| self.read::<NodeState>(s)) {
                     self.node_state(at, &state, out);
                 }
+                // The driver's own word for it does not come after each of its restarts.
+                if self.nodes.values().all(|n| n.ready) {
+                    self.is_synced(out);
+                }
                 return;
             }
             "alive" => Said { signals: vec![Signal::Node(NodeStatus::Alive)], poll: true },
@@ -332,12 +336,14 @@ impl Bridge {
                 let args = self.read::<NotificationArgs>(&event.args)?;
                 let node = self.node(id)?;
                 let signal = map::notification(args.kind, args.event, &args.parameters, node.manufacturer());
-                Some(signal.map(|s| node.event(at, s)).unwrap_or_default())
+                let word = (cc::NOTIFICATION, args.kind, args.event);
+                Some(signal.map(|s| node.event(at, word, s)).unwrap_or_default())
             }
             Some(cc::ENTRY_CONTROL) => {
                 let args = self.read::<EntryArgs>(&event.args)?;
                 let node = self.node(id)?;
-                Some(map::entry(&args).map(|s| node.event(at, s)).unwrap_or_default())
+                let word = (cc::ENTRY_CONTROL, args.event_type, 0);
+                Some(map::entry(&args).map(|s| node.event(at, word, s)).unwrap_or_default())
             }
             // The battery's only notification is "battery low"; its level does not change with it.
             Some(cc::BATTERY) => {

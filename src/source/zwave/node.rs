@@ -28,6 +28,14 @@ const RECENT: usize = 8;
 /// User codes remembered of a node; more slots than any lock has.
 const SLOTS: usize = 2048;
 
+/// The class of a v1 alarm, which shares the number of the notifications that it became.
+const ALARM: u16 = 0x7101;
+/// A poll has confirmed it.
+const POLLED: Word = (0, 0, 0);
+
+/// What said it: the class and the numbers of a notification or alarm. The same thing said in the same words is the same frame.
+pub type Word = (u16, u16, u16);
+
 /// What a node's report came to.
 #[derive(Debug, Default, PartialEq)]
 pub struct Said {
@@ -67,7 +75,8 @@ pub struct Node {
     report_at: Option<Mono>,
     /// When the target mode was last told.
     target_at: Option<Mono>,
-    recent: VecDeque<(Mono, Signal)>,
+    /// What happened of late: when, by which word of the protocol, and what it means.
+    recent: VecDeque<(Mono, Word, Signal)>,
     suspect: Option<Suspect>,
     /// User codes whose status is "available": what is read in them is no code.
     empty_slots: HashMap<u16, bool>,
@@ -107,6 +116,8 @@ impl Node {
         if self.jammed {
             signals.push(remembered(Signal::Lock(LockState::Jammed)));
         }
+        // A level says more than a "not low": it comes first, so that the one is no change of the other.
+        signals.sort_by_key(|s| matches!(s, Signal::Remembered(s) if matches!(**s, Signal::BatteryLow(_))));
         signals
     }
 
@@ -187,8 +198,9 @@ impl Node {
             (cc::NOTIFICATION, "alarmLevel", _) => {
                 let Some((since, kind)) = self.alarm_type.take() else { return Said::default() };
                 let level = v.number().and_then(|n| u8::try_from(n).ok()).filter(|_| at.since(since) <= SAME_FRAME);
-                match level.and_then(|level| alarm_v1::meaning(self.manufacturer, kind, level)) {
-                    Some(signal) => self.event(at, signal),
+                let Some(level) = level else { return Said::default() };
+                match alarm_v1::meaning(self.manufacturer, kind, level) {
+                    Some(signal) => self.event(at, (ALARM, kind.into(), level.into()), signal),
                     None => Said::default(),
                 }
             }
@@ -211,10 +223,10 @@ impl Node {
             }
             // A press on a bell's button.
             (cc::CENTRAL_SCENE, "scene", _) if self.is_bell && v.number() == Some(0) => {
-                self.event(at, Signal::Doorbell)
+                self.event(at, (v.command_class, 0, 0), Signal::Doorbell)
             }
             (cc::NOTIFICATION, "Siren", "Siren status") if self.is_bell && v.number() == Some(1) => {
-                self.event(at, Signal::Doorbell)
+                self.event(at, (v.command_class, 0, 0), Signal::Doorbell)
             }
             (cc::MULTILEVEL_SENSOR, sensor, _) if v.metadata.unit.is_none() => {
                 map::sensor_value(sensor, v.value().as_f64(), self.units.get(sensor).map(String::as_str)).into()
@@ -258,7 +270,7 @@ impl Node {
             self.locked = Some(locked);
             let believed = suspect.operation.filter(|_| suspect.locked == locked);
             if let Some(operation) = &believed {
-                self.remember(at, operation.clone());
+                self.remember(at, POLLED, operation.clone());
             }
             let signal = believed.unwrap_or(Signal::Lock(state(locked)));
             return Said { signals: vec![signal], poll: false };
@@ -280,7 +292,7 @@ impl Node {
     }
 
     /// An event (not a state) of the node; nothing where it is only said again.
-    pub fn event(&mut self, at: Mono, signal: Signal) -> Said {
+    pub fn event(&mut self, at: Mono, word: Word, signal: Signal) -> Said {
         match &signal {
             Signal::LockOperation { locked, .. } => {
                 let locked = *locked;
@@ -303,28 +315,34 @@ impl Node {
                 }
             }
             Signal::AccessDenied { .. } | Signal::Moved | Signal::Doorbell | Signal::Code(_) => {
-                if self.recent.iter().any(|(then, old)| *old == signal && at.since(*then) <= DOUBLE) {
+                let again = |(then, by, old): &(Mono, Word, Signal)| {
+                    let age = at.since(*then);
+                    // A driver that understands an alarm tells it as both.
+                    let both = (by.0 == ALARM) != (word.0 == ALARM) && age <= SAME_FRAME;
+                    *old == signal && (both || *by == word && age <= DOUBLE)
+                };
+                if self.recent.iter().any(again) {
                     return Said::default();
                 }
             }
             _ => return Some(signal).into(),
         }
-        self.remember(at, signal.clone());
+        self.remember(at, word, signal.clone());
         Some(signal).into()
     }
 
-    fn remember(&mut self, at: Mono, signal: Signal) {
-        self.recent.retain(|(then, _)| at.since(*then) <= *LATE.end());
+    fn remember(&mut self, at: Mono, word: Word, signal: Signal) {
+        self.recent.retain(|(then, ..)| at.since(*then) <= *LATE.end());
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back((at, signal));
+        self.recent.push_back((at, word, signal));
     }
 
     /// The last operation is told once more: at once, because the frame was sent again, or late, as the BE469 does.
     fn repeats(&mut self, at: Mono, operation: &Signal) -> bool {
-        let last = self.recent.iter().rev().find(|(_, old)| matches!(old, Signal::LockOperation { .. }));
-        let Some((then, old)) = last else { return false };
+        let last = self.recent.iter().rev().find(|(.., old)| matches!(old, Signal::LockOperation { .. }));
+        let Some((then, _, old)) = last else { return false };
         let age = at.since(*then);
         same(old, operation) && (age <= DOUBLE || LATE.contains(&age))
     }
@@ -336,7 +354,7 @@ impl Node {
             _ => None,
         };
         let mut found = false;
-        for (then, old) in &self.recent {
+        for (then, _, old) in &self.recent {
             match direction(old) {
                 Some(old_locked) if old_locked == locked => {
                     found = LATE.contains(&at.since(*then)) && operation.is_none_or(|o| same(old, o));
