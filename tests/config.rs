@@ -57,14 +57,25 @@ fn the_example_is_right_with_everything_in_it_uncommented() {
 #[test]
 fn the_example_documents_every_key() {
     // The complaint about an unknown key names the known ones.
-    let sections = ["", "[hub]", "[adopt]", "[ble]", "[[zwave]]", "[mqtt]", "[http]", "[events]", "[[devices]]"];
+    let sections = [
+        "",
+        "[hub]",
+        "[adopt]",
+        "[ble]",
+        "[[zwave]]",
+        "[mqtt]",
+        "[http]",
+        "[events]",
+        "[[devices]]",
+        "[[devices.map]]",
+    ];
     let documented: BTreeSet<&str> =
         EXAMPLE.lines().filter_map(|l| l.trim_start_matches('#').split_once(" = ")).map(|(k, _)| k).collect();
     for section in sections {
         let told = problems(&format!("{section}\nqqqqqqqqqqqq = 1\n"));
         let known = told.iter().find_map(|p| p.split_once("known here: ")).expect("the known keys").1;
         for key in known.split(", ") {
-            let is_section = EXAMPLE.contains(&format!("[{key}]"));
+            let is_section = [format!("[{key}]"), format!(".{key}]")].iter().any(|header| EXAMPLE.contains(header));
             assert!(is_section || documented.contains(key), "{section} {key} is not in config.toml.example");
         }
     }
@@ -119,6 +130,13 @@ fn each_mistake_is_one_line_with_its_path_and_the_way_out() {
         (device("bindkey_file = \"/etc/hostname\""), "devices[0].bindkey_file", "32 hex digits"),
         (device("node = 2"), "devices[0].address", "either"),
         (device("gatt_battery = 1"), "devices[0].gatt_battery", "true or false"),
+        (device("[[devices.map]]\nfrom = \"count\""), "devices[0].map[0].to", "door_open"),
+        (device("[[devices.map]]\nfrom = \"count\"\nto = \"dor_open\""), "devices[0].map[0].to", "door_open"),
+        (
+            device("[[devices.map]]\nfrom = \"count\"\nto = \"motion\"\nfactor = 0"),
+            "devices[0].map[0].factor",
+            "other than 0",
+        ),
         (device("interval_s = 0"), "devices[0].interval_s", "from 1"),
         (device("slots = \"1-9\""), "devices[0].slots", "manage"),
         (device("codes = \"manage\"\nslots = \"9-1\""), "devices[0].slots", "20-29"),

@@ -6,6 +6,7 @@
 pub mod check;
 mod judgement;
 mod read;
+mod rules;
 mod sections;
 
 use std::collections::HashMap;
@@ -26,8 +27,7 @@ pub use sections::{
 };
 
 use crate::hub::{DeviceSettings, Place, Settings};
-use crate::signal::{Address, NAMESPACE};
-use crate::source::ble::decode::BindKey;
+use crate::signal::NAMESPACE;
 use crate::source::ble::radio;
 use read::{Problems, Table};
 
@@ -150,14 +150,6 @@ impl Config {
             devices: self.devices.iter().map(DeviceSection::settings).collect(),
             networks: self.zwave.iter().map(|z| Arc::from(z.name.as_str())).collect(),
         }
-    }
-
-    /// The configured Bluetooth devices, with the bind keys of those that have one.
-    pub fn bind_keys(&self) -> impl Iterator<Item = (Address, Option<&BindKey>)> {
-        self.devices.iter().filter_map(|d| match d.place {
-            DevicePlace::Ble(address) => Some((address, d.bindkey.as_ref())),
-            DevicePlace::Zwave { .. } => None,
-        })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::event::Dialect;
 use crate::hub::Adopt;
 use crate::signal::{Address, Secret};
 use crate::source::ble::decode::BindKey;
+use crate::source::rules::Rule;
 
 const ADOPT: &[(&str, Adopt)] = &[("listed", Adopt::Listed), ("known", Adopt::Known)];
 const DIALECT: &[(&str, Dialect)] = &[("classic", Dialect::Classic), ("current", Dialect::Current)];
@@ -278,6 +279,8 @@ pub struct DeviceSection {
     pub codes: Codes,
     /// The slots that the hub may write.
     pub slots: Option<RangeInclusive<u16>>,
+    /// Mapping rules: what it says, taken as something else.
+    pub map: Vec<Rule>,
 }
 
 /// Where a device is: `address`, or `zwave` and `node`.
@@ -360,7 +363,12 @@ impl DeviceSection {
         if slots.is_some() && codes == Codes::Observe {
             t.wrong("slots", "is given, but codes are only observed; codes = \"manage\" would be right");
         }
+        let map = t.sections("map");
+        if !map.is_empty() && matches!(place, Some(DevicePlace::Zwave { .. })) {
+            t.wrong("map", "is for Bluetooth devices; what a Z-Wave node says has names of its own already");
+        }
         t.end();
+        let map = super::rules::read(map);
         let bindkey = bindkey.map(|k| BindKey::new(hex::decode(k.reveal()).unwrap_or_default()));
         Some(DeviceSection {
             id,
@@ -373,6 +381,7 @@ impl DeviceSection {
             gatt_battery,
             codes,
             slots,
+            map,
         })
     }
 }

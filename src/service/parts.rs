@@ -20,7 +20,6 @@ use crate::hub::{Action, Device, RowKind};
 use crate::identity::Identity;
 use crate::signal::{Address, DeviceKey};
 use crate::sink::mqtt;
-use crate::source::ble::decode::BindKey;
 use crate::source::ble::intake::{Intake, Known};
 use crate::source::ble::{adopted, radio};
 use crate::source::zwave::link;
@@ -151,10 +150,7 @@ impl Parts {
 
     /// Tells the radio's ear which devices are ours: the configured ones, and those adopted at run time.
     fn learn(&self, config: &Config) {
-        let configured = |(address, key): (Address, Option<&BindKey>)| {
-            (address, Known { bindkey: key.cloned(), ..Known::default() })
-        };
-        let mut known: HashMap<Address, Known> = config.bind_keys().map(configured).collect();
+        let mut known: HashMap<Address, Known> = config.known().into_iter().collect();
         for row in self.shared.store.state_since(0).unwrap_or_default() {
             if row.kind != RowKind::Device {
                 continue;

@@ -25,10 +25,6 @@ pub struct BindKey {
     cipher: Option<Aes128>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a bind key is 32 hex digits (24 for an old Xiaomi device), this one has {0}")]
-pub struct BadKey(usize);
-
 impl BindKey {
     pub fn new(bytes: impl Into<Box<[u8]>>) -> BindKey {
         let bytes = bytes.into();
@@ -37,16 +33,6 @@ impl BindKey {
             _ => bytes.as_ref().try_into().ok(),
         };
         BindKey { bytes, cipher: full.map(|key| Aes128::new(&key.into())) }
-    }
-
-    /// As the configuration and key files give it. The error does not repeat the key.
-    pub fn from_hex(text: &str) -> Result<BindKey, BadKey> {
-        let text = text.trim();
-        let bytes = hex::decode(text).map_err(|_| BadKey(text.chars().count()))?;
-        match bytes.len() {
-            12 | 16 => Ok(BindKey::new(bytes)),
-            _ => Err(BadKey(text.len())),
-        }
     }
 
     /// Decrypts and authenticates with the nonce of twelve or thirteen bytes; `None` where the tag does not fit (or the key

@@ -53,7 +53,7 @@ mod tracker;
 mod ttlock;
 mod yale;
 
-pub use ccm::{BadKey, BindKey};
+pub use ccm::BindKey;
 pub use say::{Name, Statement, Value};
 
 use serde::Serialize;
