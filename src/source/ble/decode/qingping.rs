@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! [0] frame control  [1] device type  [2..8] address reversed  then objects: id, length, value (little-endian)
-//! 01 (4) 0.1 °C s16, 0.1 % u16      02 (1) battery %         04 (1) door: 0 open, 1 closed, 2 open too long
+//! 01 (4) 0.1 °C s16, 0.1 % u16      02 (1) bits 6-0 battery %  04 (1) door: 0 open, 1 closed, 2 open too long
 //! 07 (2) 0.1 hPa                    08 (4) motion, lux u24   09 (4) lux u32      0F (1) packet counter
 //! 11 (1) light                      12 (4) PM2.5, PM10 u16   13 (2) CO2 ppm
 //! ```
 //!
-//! An object that reaches past the end is skipped with all that follows; unknown ones are stepped over by their length.
+//! The objects are the same on all devices, so one of an unknown type is read as well. An object that reaches past the end is
+//! skipped with all that follows; unknown ones are stepped over by their length.
 //!
 //! Sources: qingping-ble 1.3.0, Theengs decoder 2.5.0 (facts only), ble_monitor 5690220.
 
@@ -18,17 +19,12 @@ const FAMILY: &str = "qingping";
 const SERVICE: u16 = 0xFDCD;
 const SERVICE_OLD: u16 = 0xFFF9;
 const HEADER: usize = 8;
-/// Device types seen; what another puts into its frames is not known.
-const DEVICE_TYPES: [u8; 16] =
-    [0x01, 0x04, 0x07, 0x09, 0x0C, 0x0E, 0x0F, 0x12, 0x15, 0x16, 0x18, 0x1E, 0x24, 0x33, 0x4F, 0x5D];
 
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     let data = heard.service(SERVICE).or_else(|| heard.service(SERVICE_OLD))?;
-    let refused = |reject| Some(Decoded::refused(FAMILY, reject));
-    let Some((header, mut objects)) = data.split_first_chunk::<HEADER>() else { return refused(Reject::Malformed) };
-    if !DEVICE_TYPES.contains(&header[1]) {
-        return refused(Reject::UnknownModel);
-    }
+    let Some((_, mut objects)) = data.split_at_checked(HEADER) else {
+        return Some(Decoded::refused(FAMILY, Reject::Malformed));
+    };
     let mut out = Decoded::new(FAMILY);
     while let [id, length, rest @ ..] = objects {
         let Some((value, rest)) = rest.split_at_checked(usize::from(*length)) else { break };
@@ -47,7 +43,7 @@ fn object(id: u8, value: &[u8], out: &mut Decoded) {
             out.say(Name::TemperatureC, f64::from(i16::from_le_bytes([a, b])) / 10.0);
             out.say(Name::HumidityPercent, f64::from(u16::from_le_bytes([c, d])) / 10.0);
         }
-        (0x02, &[percent]) => out.battery(percent),
+        (0x02, &[percent]) => out.battery(percent & 0x7F),
         (0x04, &[state @ 0..=2]) => {
             out.say(Name::DoorOpen, state != 1);
             out.say(Name::OpeningKind, "door");
@@ -111,7 +107,7 @@ mod tests {
                 ("sfdcd:0807b24410342d58770200000104ca0045020201", "temperature_c=20.2 !battery_percent"),
                 ("sfdcd:080e0aa4288ccf04", "refused=no_decodable_object"),
                 ("sfdcd:080e0aa4", "refused=malformed"),
-                ("sfdcd:3058830a02cdd560342d5808", "refused=unknown_model"),
+                ("sfdcd:3058830a02cdd560342d5808", "refused=no_decodable_object"),
             ],
         );
     }

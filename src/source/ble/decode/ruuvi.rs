@@ -52,9 +52,8 @@ fn format_3(data: &[u8], out: &mut Decoded) -> Option<()> {
 
 /// Sign and magnitude, hundredths apart: the climate of formats 2, 3 and 4.
 fn old_climate(humidity: u8, degrees: u8, hundredths: u8, pressure: u16, out: &mut Decoded) {
-    if humidity <= 200 {
-        out.say(Name::HumidityPercent, f64::from(humidity) / 2.0);
-    }
+    // Above 100 % is a sensor that is wet or damaged; the vendor's own samples read so.
+    out.say(Name::HumidityPercent, f64::from(humidity) / 2.0);
     if hundredths < 100 {
         let magnitude = (f64::from(degrees & 0x7F) * 100.0 + f64::from(hundredths)) / 100.0;
         out.say(Name::TemperatureC, if bit(degrees, 7) { -magnitude } else { magnitude });
@@ -202,6 +201,8 @@ mod tests {
         check(
             decode,
             &[
+                ("m0499:03ff7f63ffff7fff7fff7fffffff", "humidity_percent=127.5 temperature_c=127.99 voltage_v=65.535"),
+                ("m0499:0300ff6300008001800180010000", "humidity_percent=0.0 temperature_c=-127.99 pressure_hpa=500.0"),
                 (
                     "m0499:03291a1ece1efc18f94202ca0b53",
                     "humidity_percent=20.5 temperature_c=26.3 pressure_hpa=1027.66 voltage_v=2.899 acceleration_x=-1000",

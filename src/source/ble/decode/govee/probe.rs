@@ -70,7 +70,7 @@ pub fn read(entry: &Entry<'_>, out: &mut Decoded) -> Read {
             }
             None => return Some(Err(Reject::OutOfRange)),
         },
-        20 if entry.serves(0x5550) => return h5055(data, out),
+        20 if is(entry, "H5055", &[0xEA1C], 0x5550) => return h5055(data, out),
         _ => return None,
     }
     Some(Ok(()))

@@ -24,8 +24,6 @@ pub enum Battery {
         byte: usize,
         charging: bool,
     },
-    /// `mfr [12]` (Curtain 3, mfr >= 13), else `service [2]`.
-    Curtain,
 }
 
 pub fn appliance(parts: Parts<'_>, appliance: &Appliance, out: &mut Decoded) -> Option<()> {
@@ -43,10 +41,6 @@ pub fn appliance(parts: Parts<'_>, appliance: &Appliance, out: &mut Decoded) -> 
                 out.say(Name::BatteryCharging, bit(power, 7));
             }
         }
-        Battery::Curtain => match parts.mfr.u8(12) {
-            Some(battery) => out.battery(battery & 0x7F),
-            None => parts.service_battery(out),
-        },
     }
     if let Some(state) = appliance.on.and_then(|byte| parts.mfr.u8(byte)) {
         out.say(Name::PowerOn, bit(state, 7));
@@ -60,4 +54,30 @@ pub fn humidifier(parts: Parts<'_>, out: &mut Decoded) -> Option<()> {
     out.say(Name::PowerOn, on != 0);
     out.other("level", level);
     Some(())
+}
+
+/// Curtains: `mfr [8]`, else `service [3]`: bit 7 in motion, 6-0 position; battery in `mfr [12]`, else as most.
+pub fn curtain(parts: Parts<'_>, out: &mut Decoded) -> Option<()> {
+    let from_mfr = parts.mfr.array(8).map(|[state, _, _]: [u8; 3]| state);
+    let state = from_mfr.or_else(|| parts.service.array(3).map(|[state, _, _]: [u8; 3]| state))?;
+    match parts.mfr.u8(12) {
+        Some(battery) => out.battery(battery & 0x7F),
+        None => parts.service_battery(out),
+    }
+    position(state, out);
+    Some(())
+}
+
+/// Blind tilt and roller shade: `mfr [8]` bits 6-0 position; bit 7 in motion (blind), calibrated (shade).
+pub fn blind(parts: Parts<'_>, out: &mut Decoded) -> Option<()> {
+    let [state, _] = parts.mfr.array(8)?;
+    parts.sequence(out);
+    parts.service_battery(out);
+    position(state, out);
+    Some(())
+}
+
+/// Per cent of the way, as the motor counts it.
+fn position(state: u8, out: &mut Decoded) {
+    out.other("position", (state & 0x7F).min(100));
 }

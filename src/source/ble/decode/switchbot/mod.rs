@@ -110,6 +110,8 @@ fn read(model: &Model, parts: Parts<'_>, out: &mut Decoded) -> Option<()> {
         Layout::Radiator => room::radiator(parts, out),
         Layout::Humidifier => room::humidifier(parts, out),
         Layout::HumidifierFirst => appliance::humidifier(parts, out),
+        Layout::Curtain => appliance::curtain(parts, out),
+        Layout::Blind => appliance::blind(parts, out),
         Layout::Appliance(appliance) => appliance::appliance(parts, &appliance, out),
     }
 }

@@ -36,6 +36,8 @@ pub enum Layout {
     Radiator,
     Humidifier,
     HumidifierFirst,
+    Curtain,
+    Blind,
     Appliance(Appliance),
 }
 
@@ -72,10 +74,12 @@ const fn switch(min: usize, battery: Battery, byte: usize) -> Layout {
     Layout::Appliance(Appliance { min, battery, on: Some(byte) })
 }
 
-const COVER: Layout = appliance(10, Battery::Service);
 const VACUUM: Layout = appliance(14, Battery::Mfr { byte: 12, charging: false });
 const VACUUM_K: Layout = appliance(9, Battery::Mfr { byte: 8, charging: false });
 const LIGHT: Layout = switch(9, Battery::None, 7);
+/// With a colour temperature after it, at one place or another.
+const LIGHT_WHITE: Layout = switch(12, Battery::None, 7);
+const LIGHT_WHITE_LATE: Layout = switch(18, Battery::None, 7);
 const RELAY: Layout = switch(8, Battery::None, 7);
 const PURIFIER: Layout = switch(14, Battery::None, 7);
 
@@ -128,10 +132,10 @@ const MODELS: &[Model] = &[
     letters("bot", b"H", appliance(0, Battery::Service)),
     letters("remote", b"bB", appliance(0, Battery::Service)),
     letters("universal_remote", b"'\x07", appliance(8, Battery::Mfr { byte: 7, charging: true })),
-    letters("curtain", b"cC", Layout::Appliance(Appliance { min: 0, battery: Battery::Curtain, on: None })),
-    letters("curtain_3", b"{[", Layout::Appliance(Appliance { min: 0, battery: Battery::Curtain, on: None })),
-    letters("blind_tilt", b"xX", COVER),
-    letters("roller_shade", b",\x0C", COVER),
+    letters("curtain", b"cC", Layout::Curtain),
+    letters("curtain_3", b"{[", Layout::Curtain),
+    letters("blind_tilt", b"xX", Layout::Blind),
+    letters("roller_shade", b",\x0C", Layout::Blind),
     letters("circulator_fan", b"~^", switch(10, Battery::Mfr { byte: 8, charging: false }, 7)),
     newer("circulator_fan_pro", [0x11, 0xB3, 0x40], switch(10, Battery::Mfr { byte: 7, charging: true }, 8)),
     newer("standing_fan", [0x11, 0x07, 0x60], switch(10, Battery::Mfr { byte: 8, charging: true }, 7)),
@@ -154,15 +158,15 @@ const MODELS: &[Model] = &[
     letters("ceiling_light_pro", b"nN", switch(11, Battery::None, 10)),
     letters("light_strip", b"rR", LIGHT),
     newer("candle_warmer_lamp", [0x11, 0x22, 0xB8], LIGHT),
-    newer("floor_lamp", [0x10, 0xD0, 0xB0], LIGHT),
-    newer("strip_light_3", [0x10, 0xD0, 0xB1], LIGHT),
-    newer("rgbicww_strip_light", [0x10, 0xD0, 0xB3], LIGHT),
-    newer("rgbicww_floor_lamp", [0x10, 0xD0, 0xB4], LIGHT),
+    newer("floor_lamp", [0x10, 0xD0, 0xB0], LIGHT_WHITE_LATE),
+    newer("strip_light_3", [0x10, 0xD0, 0xB1], LIGHT_WHITE_LATE),
+    newer("rgbicww_strip_light", [0x10, 0xD0, 0xB3], LIGHT_WHITE),
+    newer("rgbicww_floor_lamp", [0x10, 0xD0, 0xB4], LIGHT_WHITE),
     newer("rgbic_neon_wire_rope_light", [0x10, 0xD0, 0xB5], LIGHT),
     newer("rgbic_neon_rope_light", [0x10, 0xD0, 0xB6], LIGHT),
-    newer("permanent_outdoor_light", [0x10, 0xD0, 0xB7], LIGHT),
-    newer("rgbicww_light_bars", [0x11, 0xBE, 0xF8], LIGHT),
-    newer("rgbicww_ceiling_light", [0x11, 0xBB, 0x10], LIGHT),
+    newer("permanent_outdoor_light", [0x10, 0xD0, 0xB7], LIGHT_WHITE),
+    newer("rgbicww_light_bars", [0x11, 0xBE, 0xF8], LIGHT_WHITE),
+    newer("rgbicww_ceiling_light", [0x11, 0xBB, 0x10], switch(14, Battery::None, 7)),
     letters("purifier_us", b"*\x0A", PURIFIER),
     letters("purifier_jp", b"+\x0B", PURIFIER),
     letters("purifier_table_us", b"7\x17", PURIFIER),
