@@ -212,10 +212,12 @@ impl Parts {
     fn control(&self, section: &Section, names: api::Names) -> Part {
         let Shared { identity, store, hand, health, .. } = self.shared.clone();
         let app = App { identity, names: Arc::new(names), store, hand, health: health.clone() };
+        // Bound before the daemon says that it is ready, so that whoever waited for that finds it.
+        let mut bound = api::control::bind(&app.names.state_dir).ok();
         Part::start(section.name(), health.clone(), move |stop| {
-            let (app, health) = (app.clone(), health.clone());
+            let (app, health, bound) = (app.clone(), health.clone(), bound.take());
             async move {
-                let (listener, path) = api::control::bind(&app.names.state_dir)?;
+                let (listener, path) = bound.map_or_else(|| api::control::bind(&app.names.state_dir), Ok)?;
                 health.set("control", true, format!("listening on {}", path.display()));
                 tokio::select! {
                     ended = api::control::serve(listener, api::router(app)) => ended,
