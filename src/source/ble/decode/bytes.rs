@@ -43,6 +43,17 @@ impl Bytes for [u8] {
     }
 }
 
+/// Fields one after the other, where what follows depends on what came before.
+pub struct Fields<'a>(pub &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (field, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(field)
+    }
+}
+
 /// Bit `n` of a flag byte, 0 the least significant.
 pub const fn bit(byte: u8, n: u32) -> bool {
     byte >> n & 1 == 1

@@ -12,7 +12,7 @@
 //! Source: github.com/google/eddystone, protocol-specification.md and eddystone-tlm; where peers differ: decision 0204.
 
 use super::bytes::{Bytes, fixed_8_8, rounded};
-use super::{Decoded, Heard, Memory, Name, Reject, Value, ruuvi};
+use super::{Decoded, Heard, Memory, Name, Value, ruuvi};
 
 const FAMILY: &str = "eddystone";
 pub const SERVICE: u16 = 0xFEAA;
@@ -27,18 +27,14 @@ const EXPANSIONS: [&str; 14] = [
 
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     let data = heard.service(SERVICE)?;
-    let mut out = Decoded::new(FAMILY);
-    let read = match data.first()? {
-        0x00 => uid(data, &mut out),
-        0x10 => url(data, &mut out),
-        0x20 => tlm(data, &mut out),
-        0x30 => eid(data, &mut out),
+    let frame = match data.first()? {
+        0x00 => uid,
+        0x10 => url,
+        0x20 => tlm,
+        0x30 => eid,
         _ => return None,
     };
-    Some(match read {
-        Some(()) => out,
-        None => out.refuse(Reject::Malformed),
-    })
+    Some(Decoded::read(FAMILY, |out| frame(data, out)))
 }
 
 fn uid(data: &[u8], out: &mut Decoded) -> Option<()> {
@@ -88,7 +84,7 @@ fn tlm(data: &[u8], out: &mut Decoded) -> Option<()> {
             // Authentic to the owner of the identity key, whom we are not: alive, and no more.
             out.encrypted = true;
             data.get(..ENCRYPTED_TLM)?;
-            out.say(Name::LivenessOnly, true);
+            out.other("tlm", "encrypted");
         }
         _ => return None,
     }
@@ -128,7 +124,7 @@ mod tests {
 
     #[test]
     fn telemetry_for_another_owner_is_a_sign_of_life_only() {
-        check(decode, &[("sfeaa:200141414141414141414141414141414141", "liveness_only=true !temperature_c")]);
+        check(decode, &[("sfeaa:200141414141414141414141414141414141", "tlm=encrypted !temperature_c")]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
 pub fn decode_gatt(gatt: &Gatt<'_>) -> Option<Decoded> {
     match gatt.name {
         "2a19" => Some(level(gatt.value)),
-        "2bed" => Some(level_status(gatt.value)),
+        "2bed" => Some(Decoded::read(FAMILY, |out| level_status(gatt.value, out))),
         _ => None,
     }
 }
@@ -42,15 +42,7 @@ fn level(value: &[u8]) -> Decoded {
     }
 }
 
-fn level_status(value: &[u8]) -> Decoded {
-    let mut out = Decoded::new(FAMILY);
-    match read(value, &mut out) {
-        Some(()) => out,
-        None => out.refuse(Reject::Malformed),
-    }
-}
-
-fn read(value: &[u8], out: &mut Decoded) -> Option<()> {
+fn level_status(value: &[u8], out: &mut Decoded) -> Option<()> {
     let (flags, power) = (value.u8(0)?, value.u16_le(1)?);
     let mut at = 3;
     if bit(flags, 0) {

@@ -21,7 +21,7 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     if data.len() != LENGTH {
         return refused(Reject::Malformed);
     }
-    if heard.address() != Address::default() && data.array(2).map(Address) != Some(heard.address()) {
+    if !data.array(2).is_some_and(|address| heard.is_from(Address(address))) {
         return refused(Reject::AddressMismatch);
     }
     let [kind, value, hundredths] = data.array(10)?;

@@ -16,7 +16,7 @@ use super::bytes::{Bytes, fixed_8_8, rounded};
 use super::{Decoded, Heard, Memory, Name, Reject, Value};
 
 const FAMILY: &str = "ibeacon";
-const APPLE: u16 = 0x004C;
+pub const APPLE: u16 = 0x004C;
 const TYPE_AND_LENGTH: [u8; 2] = [0x02, 0x15];
 
 const BM2: u128 = 0x655f_83ca_ae16_a10a_702e_31f3_0d58_dd82;

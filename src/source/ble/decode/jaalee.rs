@@ -9,12 +9,11 @@
 //! Source: ble_monitor 5690220, Theengs decoder 2.5.0 (facts only).
 
 use super::bytes::{Bytes, rounded};
-use super::ibeacon::Beacon;
+use super::ibeacon::{APPLE, Beacon};
 use super::{Decoded, Heard, Memory, Name, Reject};
 use crate::signal::Address;
 
 const FAMILY: &str = "jaalee";
-const APPLE: u16 = 0x004C;
 const SERVICES: [u16; 2] = [0xF525, 0xF51C];
 const UUID: u128 = 0xebef_d083_70a2_47c8_9837_e7b5_634d_f525;
 
@@ -25,7 +24,7 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
         else {
             return refused(Reject::Malformed);
         };
-        if heard.address() != Address::default() && heard.address() != Address([a, b, c, d, e, f]) {
+        if !heard.is_from(Address([a, b, c, d, e, f])) {
             return refused(Reject::AddressMismatch);
         }
         let end = data.len();

@@ -7,40 +7,30 @@
 //!
 //! Sources: KKM K6/K9 broadcast specification; Theengs decoder 2.5.0 (facts only), ble_monitor 5690220.
 
-use super::bytes::{Bytes, bit, fixed_8_8, rounded};
-use super::{Decoded, Heard, Memory, Name, Reject, eddystone};
+use super::bytes::{Bytes, Fields, bit, fixed_8_8, rounded};
+use super::{Decoded, Heard, Memory, Name, eddystone};
 
 const FAMILY: &str = "kkm";
 
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     let data = heard.service(eddystone::SERVICE)?.strip_prefix(&[0x21])?;
-    let mut out = Decoded::new(FAMILY);
-    Some(match read(data, &mut out) {
-        Some(()) if out.says.is_empty() => out.refuse(Reject::NoDecodableObject),
-        Some(()) => out,
-        None => out.refuse(Reject::Malformed),
-    })
+    Some(Decoded::read(FAMILY, |out| read(data, out)))
 }
 
 fn read(data: &[u8], out: &mut Decoded) -> Option<()> {
-    let [1, fields] = data.array(0)? else { return None };
-    let mut at = 2;
-    let mut take = |length: usize| {
-        let field = data.get(at..at + length);
-        at += length;
-        field
-    };
-    if bit(fields, 0) {
-        out.say(Name::VoltageV, f64::from(take(2)?.u16_be(0)?) / 1000.0);
+    let [1, mask, rest @ ..] = data else { return None };
+    let (mask, mut fields) = (*mask, Fields(rest));
+    if bit(mask, 0) {
+        out.say(Name::VoltageV, f64::from(fields.take(2)?.u16_be(0)?) / 1000.0);
     }
-    if bit(fields, 1) {
-        out.say(Name::TemperatureC, rounded(fixed_8_8(take(2)?, 0)?, 2));
+    if bit(mask, 1) {
+        out.say(Name::TemperatureC, rounded(fixed_8_8(fields.take(2)?, 0)?, 2));
     }
-    if bit(fields, 2) {
-        out.say(Name::HumidityPercent, rounded(fixed_8_8(take(2)?, 0)?, 2));
+    if bit(mask, 2) {
+        out.say(Name::HumidityPercent, rounded(fixed_8_8(fields.take(2)?, 0)?, 2));
     }
-    if bit(fields, 3) {
-        let axes = take(6)?;
+    if bit(mask, 3) {
+        let axes = fields.take(6)?;
         for (name, at) in [("accx", 0), ("accy", 2), ("accz", 4)] {
             out.other(name, axes.i16_be(at)?);
         }

@@ -92,6 +92,11 @@ impl<'a> Heard<'a> {
     pub fn name(&self) -> Option<&'a str> {
         self.advert.name.as_deref()
     }
+
+    /// Whether the advert is from this address; an advert whose sender is not told is from anybody.
+    pub fn is_from(&self, address: Address) -> bool {
+        self.address() == Address::default() || self.address() == address
+    }
 }
 
 /// A value read over a connection. `name` is a short UUID in lower case (`2a19`), a long one, or the word that captures and
@@ -211,6 +216,16 @@ impl Decoded {
     /// What no family knew.
     pub fn unknown() -> Decoded {
         Decoded::refused("", Reject::NoDecodableObject)
+    }
+
+    /// What `read` says; it gives up with `None` where the bytes end too early, and saying nothing is to have found nothing.
+    pub fn read(family: &'static str, read: impl FnOnce(&mut Decoded) -> Option<()>) -> Decoded {
+        let mut out = Decoded::new(family);
+        match read(&mut out) {
+            None => out.refuse(Reject::Malformed),
+            Some(()) if out.says.iter().all(|s| s.name.is_about_the_frame()) => out.refuse(Reject::NoDecodableObject),
+            Some(()) => out,
+        }
     }
 
     pub fn refused(family: &'static str, reject: Reject) -> Decoded {

@@ -9,23 +9,17 @@
 //! Source: Theengs decoder 2.5.0 (facts only).
 
 use super::bytes::Bytes;
-use super::{Decoded, Heard, Memory, Name, Reject};
+use super::{Decoded, Heard, Memory, Name};
 
 const FAMILY: &str = "mokosmart";
 const PRO: u16 = 0xFEAB;
 const OLD: u16 = 0xFF01;
 
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
-    let mut out = Decoded::new(FAMILY);
-    let read = match (heard.service(PRO), heard.service(OLD)) {
-        (Some(data), _) => pro(data, &mut out),
-        (None, Some(data)) => old(data, &mut out),
+    Some(match (heard.service(PRO), heard.service(OLD)) {
+        (Some(data), _) => Decoded::read(FAMILY, |out| pro(data, out)),
+        (None, Some(data)) => Decoded::read(FAMILY, |out| old(data, out)),
         (None, None) => return None,
-    };
-    Some(match read {
-        Some(()) if out.says.is_empty() => out.refuse(Reject::NoDecodableObject),
-        Some(()) => out,
-        None => out.refuse(Reject::Malformed),
     })
 }
 

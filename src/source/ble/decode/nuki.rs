@@ -16,11 +16,10 @@
 //! Sources: Nuki Smart Lock API 2.2.1 (vendor), pyNukiBT 0.0.20, NukiBleEsp32 e2edfa2.
 
 use super::bytes::{Bytes, bit};
-use super::ibeacon::Beacon;
+use super::ibeacon::{APPLE, Beacon};
 use super::{Decoded, Gatt, Heard, Memory, Name, Reject};
 
 const FAMILY: &str = "nuki";
-const APPLE: u16 = 0x004C;
 const LOCK: u128 = 0xa92e_e200_5501_11e4_916c_0800_200c_9a66;
 const OPENER: u128 = 0xa92a_e200_5501_11e4_916c_0800_200c_9a66;
 

@@ -12,8 +12,8 @@
 //!
 //! Sources: qingping-ble 1.3.0, Theengs decoder 2.5.0 (facts only), ble_monitor 5690220.
 
-use super::bytes::Bytes;
-use super::{Decoded, Heard, Memory, Name, Reject};
+use super::bytes::{Bytes, Fields};
+use super::{Decoded, Heard, Memory, Name};
 
 const FAMILY: &str = "qingping";
 const SERVICE: u16 = 0xFDCD;
@@ -22,19 +22,15 @@ const HEADER: usize = 8;
 
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     let data = heard.service(SERVICE).or_else(|| heard.service(SERVICE_OLD))?;
-    let Some((_, mut objects)) = data.split_at_checked(HEADER) else {
-        return Some(Decoded::refused(FAMILY, Reject::Malformed));
-    };
-    let mut out = Decoded::new(FAMILY);
-    while let [id, length, rest @ ..] = objects {
-        let Some((value, rest)) = rest.split_at_checked(usize::from(*length)) else { break };
-        object(*id, value, &mut out);
-        objects = rest;
-    }
-    if out.says.iter().all(|s| s.name.is_about_the_frame()) {
-        return Some(out.refuse(Reject::NoDecodableObject));
-    }
-    Some(out)
+    Some(Decoded::read(FAMILY, |out| {
+        let mut fields = Fields(data.get(HEADER..)?);
+        while let [id, length, ..] = *fields.0 {
+            fields.take(2)?;
+            let Some(value) = fields.take(usize::from(length)) else { break };
+            object(id, value, out);
+        }
+        Some(())
+    }))
 }
 
 fn object(id: u8, value: &[u8], out: &mut Decoded) {

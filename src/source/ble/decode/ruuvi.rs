@@ -25,20 +25,15 @@ const COMPANY: u16 = 0x0499;
 
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     let data = heard.company(COMPANY)?;
-    let mut out = Decoded::new(FAMILY);
-    let read = match data.first() {
-        Some(0x03) => format_3(data, &mut out),
-        Some(0x05) => format_5(data, &mut out),
-        Some(0x06) => format_6(data, &mut out),
-        Some(0xE1) => format_e1(data, &mut out),
-        Some(_) => return Some(out.refuse(Reject::UnsupportedVersion)),
-        None => None,
+    let format = match data.first() {
+        Some(0x03) => format_3,
+        Some(0x05) => format_5,
+        Some(0x06) => format_6,
+        Some(0xE1) => format_e1,
+        Some(_) => return Some(Decoded::refused(FAMILY, Reject::UnsupportedVersion)),
+        None => return Some(Decoded::refused(FAMILY, Reject::Malformed)),
     };
-    Some(match read {
-        Some(()) if out.says.is_empty() => out.refuse(Reject::NoDecodableObject),
-        Some(()) => out,
-        None => out.refuse(Reject::Malformed),
-    })
+    Some(Decoded::read(FAMILY, |out| format(data, out)))
 }
 
 fn format_3(data: &[u8], out: &mut Decoded) -> Option<()> {

@@ -13,8 +13,8 @@
 //! Sources: Teltonika EYE advertising protocol (vendor wiki); ELA data format guide; ble_monitor 5690220, Theengs decoder
 //! 2.5.0 (facts only).
 
-use super::bytes::{Bytes, bit};
-use super::{Decoded, Heard, Memory, Name, Reject};
+use super::bytes::{Bytes, Fields, bit};
+use super::{Decoded, Heard, Memory, Name};
 
 const FAMILY: &str = "teltonika";
 const TELTONIKA: u16 = 0x089A;
@@ -24,42 +24,38 @@ const HUMIDITY: u16 = 0x2A6F;
 const ALERT_LEVEL: u16 = 0x2A06;
 const TEMPERATURE_UNKNOWN: i16 = i16::MAX;
 
+/// A part of an advert that may be there, and what reads it.
+type Part<'a> = (Option<&'a [u8]>, fn(&[u8], &mut Decoded) -> Option<()>);
+
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
-    let mut out = Decoded::new(FAMILY);
-    let mut ours = false;
-    let mut sound = true;
-    let mut take = |data: Option<&[u8]>, read: fn(&[u8], &mut Decoded) -> Option<()>| {
-        if let Some(data) = data {
-            ours = true;
-            sound &= read(data, &mut out).is_some();
-        }
-    };
-    take(heard.company(TELTONIKA), eye);
-    take(heard.company(ELA), ela);
-    take(heard.service(TEMPERATURE), temperature);
-    take(heard.service(HUMIDITY), humidity);
-    take(heard.service(ALERT_LEVEL).filter(|_| is_magnet_sensor(heard)), magnet);
-    match (ours, sound) {
-        (false, _) => None,
-        (true, false) => Some(out.refuse(Reject::Malformed)),
-        (true, true) if out.says.is_empty() => Some(out.refuse(Reject::NoDecodableObject)),
-        (true, true) => Some(out),
+    let parts: [Part<'_>; 5] = [
+        (heard.company(TELTONIKA), eye),
+        (heard.company(ELA), ela),
+        (heard.service(TEMPERATURE), temperature),
+        (heard.service(HUMIDITY), humidity),
+        (heard.service(ALERT_LEVEL).filter(|_| is_magnet_sensor(heard)), magnet),
+    ];
+    if parts.iter().all(|(data, _)| data.is_none()) {
+        return None;
     }
+    Some(Decoded::read(FAMILY, |out| {
+        for (data, read) in parts {
+            if let Some(data) = data {
+                read(data, out)?;
+            }
+        }
+        Some(())
+    }))
 }
 
 fn eye(data: &[u8], out: &mut Decoded) -> Option<()> {
-    let [1, flags] = data.array(0)? else { return None };
-    let mut at = 2;
-    let mut take = |length: usize| {
-        let field = data.get(at..at + length);
-        at += length;
-        field
-    };
+    let [1, flags, rest @ ..] = data else { return None };
+    let (flags, mut fields) = (*flags, Fields(rest));
     if bit(flags, 0) {
-        out.say(Name::TemperatureC, f64::from(take(2)?.i16_be(0)?) / 100.0);
+        out.say(Name::TemperatureC, f64::from(fields.take(2)?.i16_be(0)?) / 100.0);
     }
     if bit(flags, 1) {
-        let percent = take(1)?.u8(0)?;
+        let percent = fields.take(1)?.u8(0)?;
         if percent <= 100 {
             out.say(Name::HumidityPercent, percent);
         }
@@ -69,12 +65,12 @@ fn eye(data: &[u8], out: &mut Decoded) -> Option<()> {
         out.other("magnet_detected", bit(flags, 3));
     }
     if bit(flags, 4) {
-        let movement = take(2)?.u16_be(0)?;
+        let movement = fields.take(2)?.u16_be(0)?;
         out.say(Name::Moving, movement & 0x8000 != 0);
         out.other("movement_counter", movement & 0x7FFF);
     }
     if bit(flags, 5) {
-        let angle = take(3)?;
+        let angle = fields.take(3)?;
         out.other("pitch", angle.i8(0)?);
         out.other("roll", angle.i16_be(1)?);
     }
@@ -82,7 +78,7 @@ fn eye(data: &[u8], out: &mut Decoded) -> Option<()> {
         out.say(Name::BatteryLow, true);
     }
     if bit(flags, 7) {
-        out.say(Name::VoltageV, f64::from(2000 + 10 * u16::from(take(1)?.u8(0)?)) / 1000.0);
+        out.say(Name::VoltageV, f64::from(2000 + 10 * u16::from(fields.take(1)?.u8(0)?)) / 1000.0);
     }
     Some(())
 }
@@ -102,7 +98,7 @@ fn ela(data: &[u8], out: &mut Decoded) -> Option<()> {
 }
 
 fn temperature(data: &[u8], out: &mut Decoded) -> Option<()> {
-    let [raw] = [i16::from_le_bytes(data.try_into().ok()?)];
+    let raw = i16::from_le_bytes(data.try_into().ok()?);
     if raw != TEMPERATURE_UNKNOWN {
         out.say(Name::TemperatureC, f64::from(raw) / 100.0);
     }

@@ -29,7 +29,7 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     let declared = heard.advert.service_uuids.contains(&uuid16(SERVICE));
     let mut refused = None;
     for (company, payload) in &heard.advert.manufacturer_data {
-        match frame(heard.address(), *company, payload, declared) {
+        match frame(heard, *company, payload, declared) {
             Some(decoded) if decoded.accepted() => return Some(decoded),
             other => refused = refused.or(other),
         }
@@ -37,11 +37,11 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     refused
 }
 
-fn frame(sender: Address, company: u16, payload: &[u8], declared: bool) -> Option<Decoded> {
+fn frame(heard: &Heard<'_>, company: u16, payload: &[u8], declared: bool) -> Option<Decoded> {
     let header = company.to_le_bytes();
     let length = header.len() + payload.len();
     let tail = payload.last_chunk::<6>().map(|&[f, e, d, c, b, a]| Address([a, b, c, d, e, f]));
-    let own_tail = sender != Address::default() && tail == Some(sender);
+    let own_tail = heard.address() != Address::default() && tail == Some(heard.address());
     let confirmed = declared || own_tail && header == [5, 3];
     if !confirmed {
         return None;
@@ -61,7 +61,7 @@ fn frame(sender: Address, company: u16, payload: &[u8], declared: bool) -> Optio
     if kind < TYPE_WITH_STATE || (kind, version) == (5, 1) {
         return refused(Reject::NoState);
     }
-    if sender != Address::default() && tail != sender {
+    if !heard.is_from(tail) {
         return refused(Reject::AddressMismatch);
     }
     let mut out = Decoded::new(FAMILY);

@@ -18,12 +18,12 @@
 //! Source: yalexs-ble 7.2.2; HomeKit Accessory Protocol (non-commercial) R2, 7.4.2. Where we differ: decision 0203.
 
 use super::bytes::Bytes;
+use super::ibeacon::APPLE;
 use super::{Decoded, Gatt, Heard, Memory, Name, Reject};
 
 const FAMILY: &str = "yale";
 const YALE: u16 = 0x01D1;
 const ASSA_ABLOY: u16 = 0x012E;
-const APPLE: u16 = 0x004C;
 const HOMEKIT: u8 = 0x06;
 const HOMEKIT_ENCRYPTED: u8 = 0x11;
 /// HomeKit accessory categories, HAP R2, table 12-3.

@@ -17,10 +17,10 @@ mod climate;
 mod probe;
 mod sealed;
 
+use super::ibeacon::APPLE;
 use super::{Decoded, Heard, Memory, Name, Reject};
 
 const FAMILY: &str = "govee";
-const APPLE: u16 = 0x004C;
 const GLUED: &[u8] = b"INTELLI_ROCKS";
 const GLUED_LENGTH: usize = 25;
 
@@ -46,7 +46,7 @@ impl Entry<'_> {
 }
 
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
-    let mut out = Decoded::new(FAMILY);
+    let mut out = Decoded { family: FAMILY, ..Decoded::default() };
     let mut refused = None;
     for (&company, data) in heard.advert.manufacturer_data.iter().filter(|(company, _)| **company != APPLE) {
         let entry = Entry { company, data: without_glued(data), heard };

@@ -73,20 +73,14 @@ pub fn decode(heard: &Heard<'_>, memory: &mut Memory) -> Option<Decoded> {
         None if parts.service.is_empty() => return refused(Reject::Malformed),
         None => return refused(Reject::UnknownModel),
     };
-    let mut out = Decoded::new(FAMILY);
-    // No capture of an encrypted one is public, and no key to read it with.
-    out.encrypted = parts.service.first().is_some_and(|&first| bit(first, 7));
-    if out.encrypted {
-        return Some(out.refuse(Reject::NoKey));
+    if parts.service.first().is_some_and(|&first| bit(first, 7)) {
+        // No capture of an encrypted one is public, and no key to read it with.
+        return Some(Decoded { encrypted: true, ..Decoded::refused(FAMILY, Reject::NoKey) });
     }
-    if read(model, parts, &mut out).is_none() {
-        return Some(out.refuse(Reject::Malformed));
+    let mut out = Decoded::read(FAMILY, |out| read(model, parts, out));
+    if out.accepted() {
+        out.other("model", model.name);
     }
-    // Every layout says at least one thing; none at all means that the parts that were heard do not hold the state.
-    if out.says.iter().all(|s| s.name.is_about_the_frame()) {
-        return Some(out.refuse(Reject::NoDecodableObject));
-    }
-    out.other("model", model.name);
     Some(out)
 }
 
