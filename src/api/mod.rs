@@ -4,7 +4,9 @@ pub mod control;
 pub mod devices;
 pub mod envelope;
 mod events;
+pub mod keys;
 mod params;
+pub mod tcp;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod events;
+mod keys;
 mod record;
 mod replay;
 mod run;
@@ -55,6 +56,8 @@ enum Verb {
     Accounts(devices::NoArgs),
     /// List, fetch or follow events
     Events(events::Args),
+    /// Make, list and revoke API keys
+    Keys(keys::Args),
     /// Decode adverts given as JSON lines on standard input
     Decode(decode::Args),
     /// Record what radios and bridges say into a capture
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Verb::Delete(args) => devices::delete(args, &context),
         Verb::Accounts(args) => devices::accounts(args, &context),
         Verb::Events(args) => events::run(args, &context),
+        Verb::Keys(args) => keys::run(args, &context),
         Verb::Decode(args) => decode::run(args, &context),
         Verb::Record(args) => record::run(args, &context),
         Verb::Replay(args) => replay::run(args, &context),

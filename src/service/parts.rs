@@ -58,6 +58,7 @@ enum Section {
     Mqtt(Box<mqtt::Settings>),
     Zwave(ZwaveSection),
     Control(api::Names),
+    Http(api::tcp::Settings, api::Names),
 }
 
 impl Section {
@@ -67,6 +68,7 @@ impl Section {
             Section::Mqtt(_) => mqtt::SINK.to_owned(),
             Section::Zwave(network) => format!("zwave/{}", network.name),
             Section::Control(_) => "control".to_owned(),
+            Section::Http(..) => "http".to_owned(),
         }
     }
 
@@ -88,6 +90,7 @@ impl Section {
             sections.push(Section::Ble(config.radio()));
         }
         sections.push(Section::Control(api::Names::new(config)));
+        sections.push(Section::Http(api::tcp::Settings::new(config), api::Names::new(config)));
         sections
     }
 }
@@ -144,6 +147,7 @@ impl Parts {
             Section::Mqtt(settings) => self.mqtt(&section, settings),
             Section::Zwave(network) => self.zwave(&section, network),
             Section::Control(names) => self.control(&section, names),
+            Section::Http(settings, names) => self.http(&section, settings, names),
         };
         self.running.push((section, part));
     }
@@ -209,9 +213,32 @@ impl Parts {
         })
     }
 
-    fn control(&self, section: &Section, names: api::Names) -> Part {
+    fn app(&self, names: api::Names) -> App {
         let Shared { identity, store, hand, health, .. } = self.shared.clone();
-        let app = App { identity, names: Arc::new(names), store, hand, health: health.clone() };
+        App { identity, names: Arc::new(names), store, hand, health }
+    }
+
+    fn http(&self, section: &Section, settings: api::tcp::Settings, names: api::Names) -> Part {
+        let app = self.app(names);
+        let health = app.health.clone();
+        Part::start(section.name(), health.clone(), move |stop| {
+            let (app, health, settings) = (app.clone(), health.clone(), settings.clone());
+            async move {
+                let ready = |address| {
+                    tracing::info!(%address, tls = settings.tls.is_some(), "http.listening");
+                    health.set("http", true, format!("listening on {address}"));
+                };
+                tokio::select! {
+                    ended = api::tcp::serve(&settings, api::router(app), ready) => ended,
+                    () = stopped(stop) => Ok(()),
+                }
+            }
+        })
+    }
+
+    fn control(&self, section: &Section, names: api::Names) -> Part {
+        let app = self.app(names);
+        let health = app.health.clone();
         // Bound before the daemon says that it is ready, so that whoever waited for that finds it.
         let mut bound = api::control::bind(&app.names.state_dir).ok();
         Part::start(section.name(), health.clone(), move |stop| {

@@ -1,0 +1,181 @@
+//! The API over TCP: with an API key everywhere, and with TLS off loopback.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::envelope::ApiError;
+use super::keys::{Keys, Scope};
+use crate::config::Config;
+
+/// A handshake is a few packets; who takes longer is holding a place.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// Handshakes under way at once.
+const HANDSHAKES: usize = 64;
+
+/// `[http]`, as far as it concerns the listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub listen: String,
+    pub tls: Option<(PathBuf, PathBuf)>,
+    pub state_dir: PathBuf,
+}
+
+impl Settings {
+    pub fn new(config: &Config) -> Settings {
+        let http = &config.http;
+        let tls = http.tls_cert_file.clone().zip(http.tls_key_file.clone());
+        Settings { listen: http.listen.clone(), tls, state_dir: config.state_dir.clone() }
+    }
+}
+
+/// Answers until it is dropped. `ready` is told the address that was bound.
+pub async fn serve(settings: &Settings, router: Router, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let listener = TcpListener::bind(&settings.listen).await.map_err(|e| {
+        io::Error::new(
+            e.kind(),
+            format!("{}: {e}; is another program there? [http] listen takes another port", settings.listen),
+        )
+    })?;
+    let router = router.layer(middleware::from_fn_with_state(Keys::of(&settings.state_dir), admit));
+    ready(listener.local_addr()?);
+    match &settings.tls {
+        None => axum::serve(listener, router).await,
+        Some((certificate, key)) => {
+            let config = server_config(certificate, key).map_err(io::Error::other)?;
+            axum::serve(Tls::new(listener, TlsAcceptor::from(config)), router).await
+        }
+    }
+}
+
+/// Lets in who has a key that opens this; `/health` says that the hub lives to anybody, since load balancers have no key.
+async fn admit(State(keys): State<Keys>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path == "/health" {
+        return next.run(request).await;
+    }
+    let refused = |status, kind, message: &str| ApiError::new(status, kind, message).into_response();
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
+    let Some(presented) = bearer.and_then(|h| h.strip_prefix("Bearer ")) else {
+        let what = "send a key: Authorization: Bearer seam_…  (portcullis keys create makes one)";
+        return refused(StatusCode::UNAUTHORIZED, "unauthorized", what);
+    };
+    match keys.check(presented.trim()) {
+        Err(error) => ApiError::internal(&error).into_response(),
+        Ok(None) => refused(StatusCode::UNAUTHORIZED, "unauthorized", "this is no key of this hub, or it was revoked"),
+        Ok(Some(key)) if key.scope < needed(request.method(), path) => {
+            let what = format!("this key may not do that; it takes one of scope {:?}", needed(request.method(), path));
+            refused(StatusCode::FORBIDDEN, "forbidden", &what.to_lowercase())
+        }
+        Ok(Some(_)) => next.run(request).await,
+    }
+}
+
+/// The least that a key must open for this. What only shows is a path that says so; all else changes something.
+fn needed(method: &Method, path: &str) -> Scope {
+    let shows = ["/list", "/get", "/stream", "/explain"].iter().any(|end| path.ends_with(end));
+    match path.split('/').nth(1).unwrap_or_default() {
+        "access_codes" => Scope::Codes,
+        "locks" if !shows => Scope::Operate,
+        _ if shows && *method != Method::DELETE => Scope::Read,
+        _ => Scope::Admin,
+    }
+}
+
+fn server_config(certificate: &PathBuf, key: &PathBuf) -> Result<Arc<ServerConfig>, String> {
+    let in_file = |path: &PathBuf| {
+        let name = path.display().to_string();
+        move |e: rustls::pki_types::pem::Error| format!("{name}: {e}")
+    };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).map_err(in_file(certificate))?.collect();
+    let key_der = PrivateKeyDer::from_pem_file(key).map_err(in_file(key))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(chain.map_err(in_file(certificate))?, key_der)
+        .map_err(|e| format!("{}: {e}", certificate.display()))?;
+    Ok(Arc::new(config))
+}
+
+/// Accepts TLS connections; handshakes go on beside each other, so that a slow one keeps nobody waiting.
+struct Tls {
+    address: SocketAddr,
+    done: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+}
+
+impl Tls {
+    fn new(mut listener: TcpListener, acceptor: TlsAcceptor) -> Tls {
+        let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let (sender, done) = mpsc::channel(HANDSHAKES);
+        tokio::spawn(async move {
+            loop {
+                let Ok(place) = sender.clone().reserve_owned().await else { return };
+                let (socket, peer) = Listener::accept(&mut listener).await;
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(socket)).await {
+                        place.send((stream, peer));
+                    }
+                });
+            }
+        });
+        Tls { address, done }
+    }
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.done.recv().await {
+            Some(accepted) => accepted,
+            // The accepting task ends only with this.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_something_needs_more_than_reading() {
+        for (method, path, scope) in [
+            (Method::GET, "/events/list", Scope::Read),
+            (Method::POST, "/devices/unmanaged/list", Scope::Read),
+            (Method::GET, "/events/stream", Scope::Read),
+            (Method::GET, "/locks/list", Scope::Read),
+            (Method::POST, "/locks/unlock_door", Scope::Operate),
+            (Method::GET, "/access_codes/list", Scope::Codes),
+            (Method::PATCH, "/devices/update", Scope::Admin),
+            (Method::POST, "/devices/delete", Scope::Admin),
+            (Method::POST, "/webhooks/create", Scope::Admin),
+        ] {
+            assert_eq!(needed(&method, path), scope, "{method} {path}");
+        }
+    }
+}
