@@ -61,3 +61,32 @@ fn the_building_shows_a_keypad_unlock_a_refused_code_a_low_battery_and_a_tampere
     }
     panic!("a minute passed without {wanted:?} (keycode unlock: {keycode})");
 }
+
+#[test]
+fn the_key_of_the_ready_line_opens_the_api_and_no_other_does() {
+    let key = "seam_demo1_0123456789abcdef";
+    let (_demo, ready, _unread) = demo(&["--api-key", key]);
+    assert_eq!(ready["api_key"], key);
+    let http = ready["http"].as_str().unwrap();
+    let status = |authorization: Option<&str>| {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--retry",
+            "20",
+            "--retry-connrefused",
+            "--retry-delay",
+            "1",
+        ]);
+        curl.args(authorization.map(|a| ["-H".to_owned(), format!("Authorization: Bearer {a}")]).into_iter().flatten());
+        let out = curl.arg(format!("{http}/devices/list")).output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    };
+    assert_eq!(status(Some(key)), "200");
+    assert_eq!(status(Some("seam_demo1_0123456789abcdee")), "401");
+    assert_eq!(status(None), "401");
+}

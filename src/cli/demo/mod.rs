@@ -4,6 +4,7 @@ mod account;
 #[cfg(feature = "embedded-broker")]
 mod broker;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{Context, Failure};
+use crate::api::keys::{Keys, Scope};
 use crate::config::Config;
 use crate::engine::Clock;
 use crate::hub::Input;
@@ -23,7 +25,11 @@ use crate::source::ble::intake::Intake;
 use crate::source::demo::bridge::Bridge;
 use crate::source::demo::building::{Building, Happening};
 use crate::source::demo::devices::{FITTINGS, KEY, Model};
+use crate::time::Wall;
 use account::Account;
+
+/// Where the API is unless another program is there.
+const USUAL_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8470);
 
 /// Lines of the account that may wait for a slow terminal; what is beyond is told by the events anyway.
 const STORIES: usize = 256;
@@ -48,6 +54,12 @@ pub struct Args {
     /// Publish to this broker instead of starting one
     #[arg(long, value_name = "URL")]
     mqtt: Option<String>,
+    /// Serve the API here [default: 127.0.0.1:8470, or another port where that is taken]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// Let this key in instead of making one (it begins with seam_)
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
     /// End by itself after this many (real) seconds
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
@@ -73,20 +85,35 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         Some(url) => (url, 5),
         None => (embedded_broker().await?, 4),
     };
+    let http = match args.http {
+        Some(address) => address,
+        None => free_address(USUAL_HTTP)?.to_string(),
+    };
+    let keys = Keys::of(&state.0);
+    let made_at = Wall::from(chrono::Utc::now()).to_string();
+    let (_, api_key) = match &args.api_key {
+        Some(key) => keys.add(key, "demo", Scope::Admin, made_at).map_err(|e| Failure::usage(e.to_string()))?,
+        None => keys.create("demo", Scope::Admin, made_at)?,
+    };
     let bridge = Bridge::start().await?;
-    let config = config(&state, &bridge, &mqtt, version)?;
+    let config = config(&state, &bridge, &mqtt, version, &http)?;
     let topics = format!("{}/{}", config.mqtt.prefix, config.hub.name);
     let intake = Intake::new(config.known());
     let clock = Clock::at_speed(args.speed);
     let running = Running::start(config, clock.clone()).await?;
 
+    reachable(&http).await?;
+
     let mut account = Account::open(&running.store, json)?;
     if json {
-        println!("{}", json!({ "ready": true, "http": null, "mqtt": mqtt, "api_key": null }));
+        let http = format!("http://{http}");
+        println!("{}", json!({ "ready": true, "http": http, "mqtt": mqtt, "api_key": api_key.reveal() }));
     } else {
         println!("A simulated building, seed {}, {} times as fast as life. Ctrl-C ends it.", args.seed, args.speed);
         println!("Events go to {mqtt} under {topics}/event/…; another terminal shows them with");
-        println!("    mosquitto_sub {} -t '{topics}/event/#' -v\n", account::mosquitto_options(&mqtt));
+        println!("    mosquitto_sub {} -t '{topics}/event/#' -v", account::mosquitto_options(&mqtt));
+        println!("The API answers on http://{http}; for example");
+        println!("    curl -sH 'Authorization: Bearer {}' http://{http}/devices/list\n", api_key.reveal());
     }
     let (story, mut stories) = mpsc::channel(STORIES);
     let life = tokio::spawn(live(Building::new(args.seed), intake, clock, bridge, running.hand.inputs(), story));
@@ -122,7 +149,7 @@ async fn live(
     clock: Clock,
     bridge: Bridge,
     inputs: Inputs,
-    story: mpsc::Sender<(crate::time::Wall, String)>,
+    story: mpsc::Sender<(Wall, String)>,
 ) {
     let adapter: Arc<str> = Arc::from("hci0");
     let up = LinkNews::Adapter { powered: true, scanning: true };
@@ -149,8 +176,25 @@ async fn live(
     }
 }
 
+/// Comes back when somebody listens there: what is said to be ready must be.
+async fn reachable(address: &str) -> Result<(), Failure> {
+    let listens = async {
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let none = |_| Failure::failed(format!("--http {address}: nothing listens there; is the port taken?"));
+    tokio::time::timeout(Duration::from_secs(5), listens).await.map_err(none)
+}
+
+/// The usual address, or another where that is taken.
+fn free_address(usual: SocketAddr) -> std::io::Result<SocketAddr> {
+    let bound = TcpListener::bind(usual).or_else(|_| TcpListener::bind("127.0.0.1:0"))?;
+    bound.local_addr()
+}
+
 /// The demo's configuration, as somebody would write it.
-fn config(state: &Scratch, bridge: &Bridge, mqtt: &str, version: u8) -> Result<Config, Failure> {
+fn config(state: &Scratch, bridge: &Bridge, mqtt: &str, version: u8, http: &str) -> Result<Config, Failure> {
     let dir = state.0.display();
     let mut text = format!(
         r#"state_dir = "{dir}"
@@ -161,6 +205,8 @@ enabled = false # The building has a radio of its own; this machine's hears othe
 [mqtt]
 url = "{mqtt}"
 version = {version}
+[http]
+listen = "{http}"
 [[zwave]]
 name = "demo"
 url = "{}"
