@@ -29,6 +29,7 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
             ("measured power", Value::from(power)),
         ],
     );
+    out.say(Name::DeviceKind, "beacon");
     Some(out)
 }
 

@@ -34,7 +34,13 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
         0x30 => eid,
         _ => return None,
     };
-    Some(Decoded::read(FAMILY, |out| frame(data, out)))
+    Some(Decoded::read(FAMILY, |out| {
+        frame(data, out)?;
+        if out.family == FAMILY {
+            out.say(Name::DeviceKind, "beacon");
+        }
+        Some(())
+    }))
 }
 
 fn uid(data: &[u8], out: &mut Decoded) -> Option<()> {

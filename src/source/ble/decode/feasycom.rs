@@ -15,6 +15,7 @@ const ON_MAINS: u8 = 0x65;
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
     let &[model, .., battery] = heard.service(SERVICE).filter(|data| data.len() == 11)? else { return None };
     let mut out = Decoded::new(FAMILY);
+    out.say(Name::DeviceKind, "beacon");
     out.say(Name::Plugged, battery == ON_MAINS);
     if battery != ON_MAINS {
         out.battery(battery & 0x7F);

@@ -94,7 +94,7 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
                 out.say(Name::HumidityPercent, rounded(percent, 4));
             }
         }
-        _ => {}
+        _ => out.say(Name::DeviceKind, "beacon"),
     }
     Some(out)
 }

@@ -108,6 +108,7 @@ names! {
     Tamper = "tamper",
     Problem = "problem",
     Connectivity = "connectivity",
+    /// `lock`, `opener`, `keypad`, `beacon`, `tracker`: where nothing else that is said shows it.
     DeviceKind = "device_kind",
     Protocol = "protocol",
     Scene = "scene",

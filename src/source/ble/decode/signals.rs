@@ -1,7 +1,7 @@
 //! From statements to the hub's signals: the one place that says what an advert means for a door.
 
 use super::{Decoded, Name, Statement, Value};
-use crate::signal::{DenyReason, LockState, LockUser, Method, Signal};
+use crate::signal::{DenyReason, Description, DeviceKind, LockState, LockUser, Method, Signal};
 use crate::source::rules::Rule;
 
 /// What of an accepted advert concerns the hub, in the order said. A refused one says nothing.
@@ -56,6 +56,7 @@ fn signal(decoded: &Decoded, Statement { name, value }: &Statement, out: &mut Ve
         Name::SoundLevelDba => {
             out.extend(value.number().map(|decibels| Signal::SoundLevel { decibels: decibels as f32 }));
         }
+        Name::DeviceKind => out.extend(kind(value).map(described)),
         Name::Connectivity => out.extend(truth.map(Signal::Connectivity)),
         Name::Doorbell if truth == Some(true) => out.push(Signal::Doorbell),
         // The lock counts failed entries itself and says so as an event of its own.
@@ -64,6 +65,20 @@ fn signal(decoded: &Decoded, Statement { name, value }: &Statement, out: &mut Ve
         name if name.is_about_the_frame() || !name.is_of_the_vocabulary() => {}
         name => out.extend(value.number().map(|value| Signal::Measured { name: name.as_str(), value })),
     }
+}
+
+/// Only what no other signal shows: a keypad that says no more than its battery, a beacon that says nothing.
+fn kind(value: &Value) -> Option<DeviceKind> {
+    match value.text()? {
+        "lock" | "opener" => Some(DeviceKind::Lock),
+        "keypad" => Some(DeviceKind::Keypad),
+        "beacon" | "tracker" => Some(DeviceKind::Beacon),
+        _ => None,
+    }
+}
+
+fn described(kind: DeviceKind) -> Signal {
+    Signal::Described(Box::new(Description { kind: Some(kind), ..Description::default() }))
 }
 
 fn percent(value: &Value) -> Option<u8> {

@@ -71,15 +71,18 @@ pub fn decode(heard: &Heard<'_>, memory: &mut Memory) -> Option<Decoded> {
         changed |= before.toggle != Some(toggle);
         seen.toggle = Some(toggle);
     }
-    let mut may_be_lock = true;
+    let mut is_lock = own.is_some();
     match apple {
         Some([HOMEKIT, rest @ ..]) => {
             if let (Some(category), Some(number)) = (rest.u16_le(8), rest.u16_le(10)) {
                 changed |= before.number != Some(number);
                 seen.number = Some(number);
                 out.say(Name::HomekitGsn, number);
-                // A lamp has a state number too, but no bolt to be unsure of. Cheap accessories put 0 or "other".
-                may_be_lock = own.is_some() || matches!(category, 0 | CATEGORY_OTHER | CATEGORY_DOOR_LOCK);
+                // A lamp has a state number too, but no bolt to be unsure of. Some accessories put 0 or "other".
+                if own.is_none() && !matches!(category, 0 | CATEGORY_OTHER | CATEGORY_DOOR_LOCK) {
+                    return None;
+                }
+                is_lock |= category == CATEGORY_DOOR_LOCK;
             }
         }
         Some([HOMEKIT_ENCRYPTED, ..]) => changed = true,
@@ -89,8 +92,9 @@ pub fn decode(heard: &Heard<'_>, memory: &mut Memory) -> Option<Decoded> {
         seen.store(memory);
     }
     out.say(Name::StateMayHaveChanged, changed);
-    if may_be_lock {
-        out.say(Name::LockState, "unknown");
+    out.say(Name::LockState, "unknown");
+    if is_lock {
+        out.say(Name::DeviceKind, "lock");
     }
     Some(out)
 }
@@ -234,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn a_homekit_lamp_is_not_spoken_of_as_a_lock() {
+    fn a_homekit_lamp_is_not_spoken_of() {
         check(
             decode,
             &[
-                ("m004c:060000000000000000050034120000", "homekit_gsn=4660 !lock_state"),
+                ("m004c:060000000000000000050034120000", "none"),
                 ("m004c:0215e2c56db5dffb48d2b060d0f5a71096e000640000c5", "none"),
             ],
         );

@@ -93,6 +93,7 @@ fn door(open: bool, too_long: bool, out: &mut Decoded) {
 pub fn keypad(parts: Parts<'_>, out: &mut Decoded) -> Option<()> {
     let (attempt, _battery) = (parts.mfr.u8(6)?, parts.service.u8(2)?);
     parts.service_battery(out);
+    out.say(Name::DeviceKind, "keypad");
     out.say(Name::KeypadAttempt, attempt);
     Some(())
 }
@@ -106,6 +107,7 @@ pub fn keypad(parts: Parts<'_>, out: &mut Decoded) -> Option<()> {
 pub fn keypad_vision(parts: Parts<'_>, radar: bool, out: &mut Decoded) -> Option<()> {
     let [power, alarms, _, _, _, bell, near] = parts.mfr.array(7)?;
     parts.sequence(out);
+    out.say(Name::DeviceKind, "keypad");
     out.say(Name::BatteryCharging, bit(power, 7));
     out.battery(power & 0x7F);
     out.say(Name::LockoutAlarm, bit(alarms, 0));
