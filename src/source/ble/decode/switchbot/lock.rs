@@ -3,7 +3,7 @@
 use super::Parts;
 use super::model::LockProExtra;
 use crate::source::ble::decode::bytes::{Bytes, bit};
-use crate::source::ble::decode::{Decoded, Name};
+use crate::source::ble::decode::{Decoded, Memory, Name};
 
 /// Lock, Lock Lite, Lock Vision. Lite and Vision have no door sensor.
 ///
@@ -104,7 +104,7 @@ pub fn keypad(parts: Parts<'_>, out: &mut Decoded) -> Option<()> {
 /// mfr [7] bit 7 charging, 6-0 battery %   [8] bit 0 lockout, 1 tamper, 2 duress, 6 high, 7 low temperature
 ///     [12] bit 3 doorbell, 2-0 its sequence   [13] bits 1-0 PIR or radar level, Pro: 3-2 radar distance
 /// ```
-pub fn keypad_vision(parts: Parts<'_>, radar: bool, out: &mut Decoded) -> Option<()> {
+pub fn keypad_vision(parts: Parts<'_>, radar: bool, memory: &mut Memory, out: &mut Decoded) -> Option<()> {
     let [power, alarms, _, _, _, bell, near] = parts.mfr.array(7)?;
     parts.sequence(out);
     out.say(Name::DeviceKind, "keypad");
@@ -113,8 +113,13 @@ pub fn keypad_vision(parts: Parts<'_>, radar: bool, out: &mut Decoded) -> Option
     out.say(Name::LockoutAlarm, bit(alarms, 0));
     out.say(Name::Tamper, bit(alarms, 1));
     out.say(Name::DuressAlarm, bit(alarms, 2));
-    out.say(Name::Doorbell, bit(bell, 3));
-    out.other("doorbell_seq", bell & 7);
+    // The bit stands for a while, in frames that differ otherwise: the bell's own number tells a ring from the next.
+    let (rings, number) = (bit(bell, 3), bell & 7);
+    out.say(Name::Doorbell, rings && memory.last != Some(u32::from(number)));
+    if rings {
+        memory.last = Some(u32::from(number));
+    }
+    out.other("doorbell_seq", number);
     out.other("low_temperature", bit(alarms, 7));
     out.other("high_temperature", bit(alarms, 6));
     if radar {

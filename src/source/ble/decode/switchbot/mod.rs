@@ -77,7 +77,7 @@ pub fn decode(heard: &Heard<'_>, memory: &mut Memory) -> Option<Decoded> {
         // No capture of an encrypted one is public, and no key to read it with.
         return Some(Decoded { encrypted: true, ..Decoded::refused(FAMILY, Reject::NoKey) });
     }
-    let mut out = Decoded::read(FAMILY, |out| read(model, parts, out));
+    let mut out = Decoded::read(FAMILY, |out| read(model, parts, memory, out));
     if out.accepted() {
         out.other("model", model.name);
     }
@@ -85,12 +85,12 @@ pub fn decode(heard: &Heard<'_>, memory: &mut Memory) -> Option<Decoded> {
 }
 
 /// `None` where the parts are too short for the layout.
-fn read(model: &Model, parts: Parts<'_>, out: &mut Decoded) -> Option<()> {
+fn read(model: &Model, parts: Parts<'_>, memory: &mut Memory, out: &mut Decoded) -> Option<()> {
     match model.layout {
         Layout::Lock { door_sensor, calibration_counts } => lock::lock(parts, door_sensor, calibration_counts, out),
         Layout::LockPro { extra, calibration_counts } => lock::lock_pro(parts, extra, calibration_counts, out),
         Layout::Keypad => lock::keypad(parts, out),
-        Layout::KeypadVision { radar } => lock::keypad_vision(parts, radar, out),
+        Layout::KeypadVision { radar } => lock::keypad_vision(parts, radar, memory, out),
         Layout::Contact => room::contact(parts, out),
         Layout::Motion => room::motion(parts, out),
         Layout::Presence => room::presence(parts, out),

@@ -78,6 +78,20 @@ fn keypads_tell_alarms_and_the_bell() {
 }
 
 #[test]
+fn a_bell_that_goes_on_ringing_rang_once() {
+    check_sequence(
+        decode,
+        &[
+            ("m0969:aabbccddeeff055a000000000900 sfd3d:00005a00110378", "doorbell=true doorbell_seq=1"),
+            // Somebody stands before it: another frame, the same ring.
+            ("m0969:aabbccddeeff065a000000000902 sfd3d:00005a00110378", "doorbell=false"),
+            ("m0969:aabbccddeeff075a000000000102 sfd3d:00005a00110378", "doorbell=false"),
+            ("m0969:aabbccddeeff085a000000000a02 sfd3d:00005a00110378", "doorbell=true doorbell_seq=2"),
+        ],
+    );
+}
+
+#[test]
 fn a_contact_left_open_too_long_is_open() {
     check(
         decode,
