@@ -9,6 +9,7 @@
 //! A decoder says what the bytes say, in the words of [`Name`]; what that means for a door is decided in one place,
 //! [`signals`]. It must never panic, whatever the bytes, and work is bounded by [`MAX_PAYLOAD`].
 
+mod acconeer;
 mod airbnk;
 mod altbeacon;
 mod beckett;
@@ -291,6 +292,7 @@ const FAMILIES: &[Decode] = &[
     mikrotik::decode,
     mocreo::decode,
     oria::decode,
+    acconeer::decode,
     beewi::decode,
     kkm::decode,
     mokosmart::decode,

@@ -1,7 +1,9 @@
 //! Nuki: an iBeacon whose transmit power carries one flag. The bolt is read over a connection.
 //!
 //! ```text
-//! company 0x004C   [0..2] 02 15  [2..18] UUID: a92ee200-… lock, a92ae200-… Opener  [18..22] Nuki id  [22] power, bit 0: a new state waits
+//! company 0x004C       [0..2] 02 15  [2..18] UUID: a92ee200-… lock, a92ae200-… Opener  [18..22] Nuki id
+//!                      [22] power, bit 0: a new state waits
+//! service a92ee100-…   in pairing mode: [0..4] Nuki id
 //! ```
 //!
 //! The flag is cleared when a paired client has read the state. It is not raised for every operation by hand.
@@ -15,15 +17,26 @@
 //!
 //! Sources: Nuki Smart Lock API 2.2.1 (vendor), pyNukiBT 0.0.20, NukiBleEsp32 e2edfa2.
 
+use uuid::Uuid;
+
 use super::bytes::{Bytes, bit};
 use super::ibeacon::{APPLE, Beacon};
 use super::{Decoded, Gatt, Heard, Memory, Name, Reject};
 
 const FAMILY: &str = "nuki";
 const LOCK: u128 = 0xa92e_e200_5501_11e4_916c_0800_200c_9a66;
+const PAIRING: Uuid = Uuid::from_u128(0xa92e_e100_5501_11e4_916c_0800_200c_9a66);
 const OPENER: u128 = 0xa92a_e200_5501_11e4_916c_0800_200c_9a66;
 
 pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
+    if let Some(id) = heard.advert.service_data.get(&PAIRING) {
+        return Some(Decoded::read(FAMILY, |out| {
+            out.say(Name::NukiId, format!("{:08x}", id.u32_be(0)?));
+            out.say(Name::LockState, "unknown");
+            out.say(Name::SettingMode, true);
+            Some(())
+        }));
+    }
     let beacon = Beacon::read(heard.company(APPLE)?)?;
     let kind = match beacon.uuid {
         LOCK => "lock",
