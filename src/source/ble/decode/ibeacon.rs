@@ -6,7 +6,7 @@
 //!
 //! Hidden readings count only under their own UUID: BM2 has the car battery's percent in the power byte, BM6 in the
 //! low byte of major, ABTemp its battery and degrees in minor, CYALKIT-E02 humidity and temperature in minor. Jaalee has
-//! a file of its own. RDL52832 adds service data of UUID 0x1803 (8.8 °C, 8.8 % …).
+//! a file of its own. RDL52832, known by its first UUID or its name, adds service data of UUID 0x1803 (8.8 °C, 8.8 % …).
 //! A nil UUID is a beacon that nobody has set up, and names nothing.
 //!
 //! Sources: Apple "Proximity Beacon Specification" R1; ibeacon-ble 1.2.0; Theengs decoder 2.5.0 (facts only);
@@ -87,11 +87,13 @@ pub fn decode(heard: &Heard<'_>, _memory: &mut Memory) -> Option<Decoded> {
             out.say(Name::HumidityPercent, rounded(125.0 * f64::from(minor_high) / 256.0 - 6.0, 2));
             out.say(Name::TemperatureC, rounded(175.72 * f64::from(minor_low) / 256.0 - 46.85, 2));
         }
-        RDL52832 => {
+        _ if beacon.uuid == RDL52832 || heard.name().is_some_and(|name| name.starts_with("RDL52832")) => {
             let service = RDL_SERVICES.iter().find_map(|uuid| heard.service(*uuid)).unwrap_or_default();
             if let (Some(celsius), Some(percent)) = (fixed_8_8(service, 0), fixed_8_8(service, 2)) {
                 out.say(Name::TemperatureC, rounded(celsius, 4));
                 out.say(Name::HumidityPercent, rounded(percent, 4));
+            } else {
+                out.say(Name::DeviceKind, "beacon");
             }
         }
         _ => out.say(Name::DeviceKind, "beacon"),

@@ -27,7 +27,7 @@ fn read(data: &[u8], out: &mut Decoded) -> Option<()> {
         out.say(Name::TemperatureC, rounded(fixed_8_8(fields.take(2)?, 0)?, 2));
     }
     if bit(mask, 2) {
-        out.say(Name::HumidityPercent, rounded(fixed_8_8(fields.take(2)?, 0)?, 2));
+        out.say(Name::HumidityPercent, rounded(f64::from(fields.take(2)?.u16_be(0)?) / 256.0, 2));
     }
     if bit(mask, 3) {
         let axes = fields.take(6)?;
