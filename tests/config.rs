@@ -67,7 +67,7 @@ fn the_example_documents_every_key() {
         "[http]",
         "[events]",
         "[[devices]]",
-        "[[devices.map]]",
+        "[[devices]]\n[[devices.map]]",
     ];
     let documented: BTreeSet<&str> =
         EXAMPLE.lines().filter_map(|l| l.trim_start_matches('#').split_once(" = ")).map(|(k, _)| k).collect();

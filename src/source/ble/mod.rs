@@ -12,6 +12,7 @@ mod known;
 pub mod line;
 pub mod radio;
 mod repeats;
+pub mod script;
 mod strangers;
 
 use std::collections::BTreeMap;

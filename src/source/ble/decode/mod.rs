@@ -67,6 +67,9 @@ use crate::time::{Mono, Wall};
 /// 7.8.54). A longer one did not come from a radio.
 pub const MAX_PAYLOAD: usize = 1650;
 
+/// What is kept of what a decoder says of one advert: more than the objects of the longest advertising PDU (254 bytes) say.
+pub const MAX_STATEMENTS: usize = 256;
+
 /// An advert as a decoder gets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'a> {
@@ -238,7 +241,9 @@ impl Decoded {
     }
 
     pub fn say(&mut self, name: Name, value: impl Into<Value>) {
-        self.says.push(Statement { name, value: value.into() });
+        if self.says.len() < MAX_STATEMENTS {
+            self.says.push(Statement { name, value: value.into() });
+        }
     }
 
     /// Something outside the vocabulary, under the name that the family's peers give it (`other` in the vectors).
