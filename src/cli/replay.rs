@@ -36,8 +36,7 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
-    let known = config.known();
-    let played = replay(config.settings(None), known, capture, |event| {
+    let played = replay(&config, capture, |event| {
         if written.is_ok() {
             written = writeln!(out, "{}", event.render(config.events.dialect));
         }

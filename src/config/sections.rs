@@ -364,9 +364,6 @@ impl DeviceSection {
             t.wrong("slots", "is given, but codes are only observed; codes = \"manage\" would be right");
         }
         let map = t.sections("map");
-        if !map.is_empty() && matches!(place, Some(DevicePlace::Zwave { .. })) {
-            t.wrong("map", "is for Bluetooth devices; what a Z-Wave node says has names of its own already");
-        }
         t.end();
         let map = super::rules::read(map);
         let bindkey = bindkey.map(|k| BindKey::new(hex::decode(k.reveal()).unwrap_or_default()));

@@ -22,7 +22,7 @@ use crate::signal::{Address, DeviceKey};
 use crate::sink::mqtt;
 use crate::source::ble::intake::{Intake, Known};
 use crate::source::ble::{adopted, radio};
-use crate::source::zwave::link;
+use crate::source::zwave::{Rules, link};
 use crate::store::Store;
 
 /// Sources have nothing to finish: what they handed over is with the engine.
@@ -56,7 +56,7 @@ pub struct Shared {
 enum Section {
     Ble(radio::Settings),
     Mqtt(Box<mqtt::Settings>),
-    Zwave(ZwaveSection),
+    Zwave(ZwaveSection, Rules),
     Control(api::Names),
     Http(api::tcp::Settings, api::Names),
 }
@@ -66,7 +66,7 @@ impl Section {
         match self {
             Section::Ble(_) => "ble".to_owned(),
             Section::Mqtt(_) => mqtt::SINK.to_owned(),
-            Section::Zwave(network) => format!("zwave/{}", network.name),
+            Section::Zwave(network, _) => format!("zwave/{}", network.name),
             Section::Control(_) => "control".to_owned(),
             Section::Http(..) => "http".to_owned(),
         }
@@ -85,7 +85,8 @@ impl Section {
             // The check of the configuration lets none of these through.
             Err(error) => tracing::error!(%error, "mqtt.not_started"),
         }
-        sections.extend(config.zwave.iter().cloned().map(Section::Zwave));
+        let network = |n: &ZwaveSection| Section::Zwave(n.clone(), config.zwave_rules(&n.name));
+        sections.extend(config.zwave.iter().map(network));
         if config.ble.enabled {
             sections.push(Section::Ble(config.radio()));
         }
@@ -145,7 +146,7 @@ impl Parts {
         let part = match section.clone() {
             Section::Ble(settings) => self.ble(&section, settings),
             Section::Mqtt(settings) => self.mqtt(&section, settings),
-            Section::Zwave(network) => self.zwave(&section, network),
+            Section::Zwave(network, rules) => self.zwave(&section, network, rules),
             Section::Control(names) => self.control(&section, names),
             Section::Http(settings, names) => self.http(&section, settings, names),
         };
@@ -197,7 +198,7 @@ impl Parts {
         })
     }
 
-    fn zwave(&self, section: &Section, network: ZwaveSection) -> Part {
+    fn zwave(&self, section: &Section, network: ZwaveSection, rules: Rules) -> Part {
         let shared = self.shared.clone();
         Part::start(section.name(), shared.health.clone(), move |_stop| {
             let (ask, actions) = mpsc::unbounded_channel();
@@ -205,6 +206,7 @@ impl Parts {
             link::run(link::Network {
                 name: network.name.as_str().into(),
                 url: network.url.clone(),
+                rules: rules.clone(),
                 inputs: shared.hand.inputs(),
                 actions,
                 clock: shared.clock.clone(),

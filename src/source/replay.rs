@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::ble::gatt;
 use super::ble::intake::{Intake, Known};
 use super::capture::{Header, Record, What};
-use super::zwave::Bridge;
+use super::zwave::{Bridge, Rules};
+use crate::config::Config;
 use crate::event::Event;
 use crate::hub::{Hub, Input, Output, Row, RowKind, Settings};
 use crate::signal::{Address, DeviceKey, DownReason, Link, LinkNews};
@@ -27,12 +28,7 @@ pub enum ReplayError {
 }
 
 /// Plays `capture`; `tell` gets each event as it comes.
-pub fn replay(
-    settings: Settings,
-    known: Vec<(Address, Known)>,
-    mut capture: impl BufRead,
-    tell: impl FnMut(&Event),
-) -> Result<(), ReplayError> {
+pub fn replay(config: &Config, mut capture: impl BufRead, tell: impl FnMut(&Event)) -> Result<(), ReplayError> {
     let mut text = String::new();
     let mut line = 0;
     // Trims in place: a line of a day's capture is read into the same buffer.
@@ -52,7 +48,7 @@ pub fn replay(
     let bad = |line| move |what| ReplayError::Line { line, what };
     next(&mut text)?;
     let header = Header::parse(text.trim_end()).map_err(bad(1))?;
-    let mut player = Player::new(settings, known, header.start.into(), tell);
+    let mut player = Player::new(config, header.start.into(), tell);
     while let Some(line) = next(&mut text)? {
         if !text.trim_ascii().is_empty() {
             let record = Record::parse(text.trim_end()).map_err(bad(line))?;
@@ -69,6 +65,8 @@ struct Player<T> {
     hub: Hub,
     intake: Intake,
     bridges: BTreeMap<Arc<str>, Bridge>,
+    /// The mapping rules of each network.
+    rules: BTreeMap<Arc<str>, Rules>,
     disk: Disk,
     clocks: Clocks,
     tell: T,
@@ -127,7 +125,8 @@ impl Clocks {
 }
 
 impl<T: FnMut(&Event)> Player<T> {
-    fn new(settings: Settings, known: Vec<(Address, Known)>, start: Wall, tell: T) -> Player<T> {
+    fn new(config: &Config, start: Wall, tell: T) -> Player<T> {
+        let (settings, known) = (config.settings(None), config.known());
         let mut clocks = Clocks {
             booted: 0,
             wall_base: start.0,
@@ -141,6 +140,7 @@ impl<T: FnMut(&Event)> Player<T> {
             hub: Hub::new(settings.clone(), now),
             intake: Intake::new(known.clone()),
             bridges: BTreeMap::new(),
+            rules: config.zwave.iter().map(|n| (n.name.as_str().into(), config.zwave_rules(&n.name))).collect(),
             settings,
             known,
             disk: Disk::default(),
@@ -201,7 +201,8 @@ impl<T: FnMut(&Event)> Player<T> {
             self.settings.networks.push(name.clone());
             self.step(at, Input::Configure(Box::new(self.settings.clone())));
         }
-        self.bridges.entry(name.clone()).or_insert_with(|| Bridge::new(name))
+        let rules = self.rules.get(&name).cloned().unwrap_or_default();
+        self.bridges.entry(name.clone()).or_insert_with(|| Bridge::new(name).with_rules(rules))
     }
 
     /// Fires the timers that are due before `at`, each at its own moment.
@@ -265,9 +266,9 @@ mod tests {
 
     const HEADER: &str = "{\"portcullis_capture\":1,\"start\":\"2026-01-01T00:00:00Z\"}\n";
 
-    fn settings() -> Settings {
+    fn config() -> Config {
         let toml = "[[devices]]\naddress = \"C0:FF:EE:00:00:01\"\n[[devices]]\naddress = \"C0:FF:EE:00:00:02\"\n";
-        crate::config::Config::parse(toml, "".as_ref(), Default::default()).unwrap().settings(None)
+        crate::config::Config::parse(toml, "".as_ref(), Default::default()).unwrap()
     }
 
     fn advert(at: f64, device: u8, lock: u8) -> String {
@@ -279,7 +280,7 @@ mod tests {
     fn play(lines: &str) -> Result<Vec<String>, ReplayError> {
         let mut told = Vec::new();
         let capture = format!("{HEADER}{lines}");
-        replay(settings(), Vec::new(), capture.as_bytes(), |e| told.push(e.render(Dialect::Classic)))?;
+        replay(&config(), capture.as_bytes(), |e| told.push(e.render(Dialect::Classic)))?;
         Ok(told)
     }
 
@@ -341,7 +342,7 @@ mod tests {
     fn a_bad_line_is_named_after_what_came_before_it_was_told() {
         let capture = format!("{HEADER}{}oops\n", advert(1.0, 1, 0));
         let mut told = 0;
-        let error = replay(settings(), Vec::new(), capture.as_bytes(), |_| told += 1).unwrap_err();
+        let error = replay(&config(), capture.as_bytes(), |_| told += 1).unwrap_err();
         assert!(error.to_string().starts_with("line 3: "), "{error}");
         assert!(told > 0);
         let error = play("{\"at\":1,\"ble\":{\"address\":\"C0:FF:EE:00:00:01\",\"service_data\":{\"fcd2\":\"4\"}}}\n");

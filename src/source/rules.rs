@@ -7,6 +7,8 @@
 //! invert = true             # optional, for yes and no; `factor` is for numbers
 //! ```
 //!
+//! Of a Z-Wave node, `from` is a value's id as zwave-js-ui writes it (`112-0-8`), or `notification-TYPE-EVENT`.
+//!
 //! A statement that a rule takes means that and nothing else.
 
 use std::str::FromStr;

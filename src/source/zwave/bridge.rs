@@ -24,6 +24,7 @@ use super::wire::{
 };
 use crate::hub::{Action, Input};
 use crate::signal::{CodeNotice, DeviceKey, DownReason, Link, LinkNews, NodeStatus, Report, Secret, Signal};
+use crate::source::rules::Rule;
 use crate::time::Mono;
 
 /// The schemas that this file was written for; the highest that the server knows too is asked for. 31 brought the stick's own status.
@@ -45,7 +46,11 @@ pub struct Bridge {
     secondary: bool,
     commands: Vec<Value>,
     malformed: u64,
+    rules: Rules,
 }
+
+/// The mapping rules of the configuration, by node.
+pub type Rules = BTreeMap<u16, Arc<[Rule]>>;
 
 impl Bridge {
     pub fn new(network: Arc<str>) -> Bridge {
@@ -60,12 +65,19 @@ impl Bridge {
             secondary: false,
             commands: Vec::new(),
             malformed: 0,
+            rules: Rules::new(),
         }
+    }
+
+    /// The same with mapping rules.
+    pub fn with_rules(self, rules: Rules) -> Bridge {
+        Bridge { rules, ..self }
     }
 
     /// The same network as a daemon meets it that was started again: it will be told everything anew.
     pub fn anew(&self) -> Bridge {
-        Bridge { home: self.home, own: self.own, ..Bridge::new(self.network.clone()) }
+        let Bridge { home, own, .. } = *self;
+        Bridge { home, own, rules: self.rules.clone(), ..Bridge::new(self.network.clone()) }
     }
 
     pub fn link(&self) -> Link {
@@ -183,7 +195,8 @@ impl Bridge {
             ("ping", Some(node)) if answer.result.get("responded") == Some(&Value::Bool(true)) => {
                 self.report(node, Vec::new(), out);
             }
-            ("associations", Some(node)) if answer.success => {
+            // A node that knows no associations has none.
+            ("associations", Some(node)) => {
                 let elsewhere = self.leads_elsewhere(&answer.result);
                 self.report(node, vec![Signal::ThirdParty(elsewhere || self.shared())], out);
             }
@@ -236,11 +249,9 @@ impl Bridge {
         if Some(id) == self.own || self.controllers.contains(&id) || id == 0 {
             return;
         }
-        if self.nodes.len() >= NODES && !self.nodes.contains_key(&id) {
-            return;
-        }
-        let node = self.nodes.entry(id).or_default();
+        let Some(node) = self.node(id) else { return };
         let signals = node.dump(at, state);
+        let node = &self.nodes[&id];
         if node.ready && node.is_lock && node::status(state.status) != Some(NodeStatus::Dead) {
             self.commands.push(poll(id));
         }
@@ -335,6 +346,9 @@ impl Bridge {
             Some(cc::NOTIFICATION) => {
                 let args = self.read::<NotificationArgs>(&event.args)?;
                 let node = self.node(id)?;
+                if let Some(said) = node.notification_by_rule(at, args.kind, args.event) {
+                    return Some(said);
+                }
                 let signal = map::notification(args.kind, args.event, &args.parameters, node.manufacturer());
                 let word = (cc::NOTIFICATION, args.kind, args.event);
                 Some(signal.map(|s| node.event(at, word, s)).unwrap_or_default())
@@ -357,7 +371,8 @@ impl Bridge {
     /// The node, also where no dump has named it.
     fn node(&mut self, id: u16) -> Option<&mut Node> {
         let room = self.nodes.len() < NODES || self.nodes.contains_key(&id);
-        (room && id != 0).then(|| self.nodes.entry(id).or_default())
+        let new = || Node::new(self.rules.get(&id).cloned().unwrap_or_default());
+        (room && id != 0).then(|| self.nodes.entry(id).or_insert_with(new))
     }
 
     fn report(&mut self, node: u16, signals: Vec<Signal>, out: &mut Vec<Input>) {

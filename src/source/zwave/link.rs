@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::Bridge;
+use super::{Bridge, Rules};
 use crate::engine::Clock;
 use crate::health::{Health, count};
 use crate::hub::{Action, Input};
@@ -37,6 +37,14 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 const SILENT_AFTER: Duration = Duration::from_secs(40);
 /// First pause before the next attempt; a restarted server is back after 4 to 10 s, so the early attempts come quickly.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// A link that was up and is lost is told as lost after this long: a hiccup is mended by then, a server that was killed is not (it takes
+/// 4 s at the least to be back).
+const GRACE: Duration = Duration::from_secs(3);
+/// A bridge that was never up since the hub started is told as lost after this long: both may just have booted, and the bridge is the
+/// slower of the two.
+const START_GRACE: Duration = Duration::from_secs(60);
+/// A stick that does not answer is reset by its driver, which takes it about 6 s.
+const STICK_GRACE: Duration = Duration::from_secs(10);
 /// At the most this long after the server is back, it is noticed.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
@@ -82,6 +90,7 @@ impl Ended {
 pub struct Network {
     pub name: Arc<str>,
     pub url: String,
+    pub rules: Rules,
     pub inputs: Inputs,
     /// What the hub asks of any source; other networks' business is passed over.
     pub actions: mpsc::UnboundedReceiver<Action>,
@@ -97,15 +106,17 @@ pub enum LinkError {
 
 /// Keeps the link up until the hub stops.
 pub async fn run(network: Network) -> Result<(), LinkError> {
-    let bridge = Bridge::new(network.name.clone());
-    let mut link = LinkState { part: format!("zwave/{}", network.name), network, bridge, told: None, pause: PAUSE_MIN };
+    let bridge = Bridge::new(network.name.clone()).with_rules(network.rules.clone());
+    let part = format!("zwave/{}", network.name);
+    let mut link =
+        LinkState { part, network, bridge, was_up: false, down: None, since: Instant::now(), pause: PAUSE_MIN };
     loop {
         let ended = link.connection().await;
         if matches!(ended, Ended::Stopping) {
             return Err(LinkError::Stopping);
         }
-        link.lost(&ended).await?;
-        link.wait().await;
+        link.lost(&ended);
+        link.wait().await?;
     }
 }
 
@@ -114,23 +125,42 @@ struct LinkState {
     bridge: Bridge,
     /// The name in `health`.
     part: String,
-    /// The reason for being down that the hub has been told.
-    told: Option<DownReason>,
+    was_up: bool,
+    /// Why it is down, and whether the hub has been told that.
+    down: Option<(DownReason, bool)>,
+    /// Since when it is down.
+    since: Instant,
     pause: Duration,
+}
+
+/// Comes back when `at` has come; never without one.
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl LinkState {
     /// One connection, from the first packet to its end.
     async fn connection(&mut self) -> Ended {
-        let mut socket = match connect(&self.network.url).await {
-            Ok(socket) => socket,
-            Err(ended) => return ended,
+        let url = self.network.url.clone();
+        let mut connecting = std::pin::pin!(connect(&url));
+        let mut socket = loop {
+            tokio::select! {
+                connected = &mut connecting => match connected {
+                    Ok(socket) => break socket,
+                    Err(ended) => return ended,
+                },
+                () = reached(self.tell_at()) => if self.tell().await.is_err() { return Ended::Stopping },
+            }
         };
         let mut pings = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         let opened = Instant::now();
         let mut heard = opened;
         let mut dumped = false;
         loop {
+            let tell_at = self.tell_at();
             let received = tokio::select! {
                 received = socket.next() => received,
                 action = self.network.actions.recv() => {
@@ -139,6 +169,12 @@ impl LinkState {
                         && let Err(error) = send(&mut socket, &command).await
                     {
                         return Ended::Broke(error);
+                    }
+                    continue;
+                }
+                () = reached(tell_at) => {
+                    if self.tell().await.is_err() {
+                        return Ended::Stopping;
                     }
                     continue;
                 }
@@ -200,23 +236,20 @@ impl LinkState {
             match &input {
                 Input::Link(_, LinkNews::BridgeUp { home }) => {
                     up = true;
-                    self.told = None;
+                    self.was_up = true;
+                    self.down = None;
                     self.pause = PAUSE_MIN;
                     tracing::info!(network = %self.network.name, home_id = format!("{home:08x}"), "zwave.up");
                     health.set(&self.part, true, format!("connected, home id {home:08x}"));
                 }
+                // Told by the end of the connection.
+                Input::Link(_, LinkNews::BridgeDown(DownReason::Incompatible)) => {
+                    ended = Some(Ended::Incompatible);
+                    continue;
+                }
                 Input::Link(_, LinkNews::BridgeDown(reason)) => {
-                    if *reason == DownReason::Incompatible {
-                        // Told by `lost`, with the end of the connection.
-                        ended = Some(Ended::Incompatible);
-                        continue;
-                    }
-                    if self.told == Some(*reason) {
-                        continue;
-                    }
-                    self.told = Some(*reason);
-                    tracing::warn!(network = %self.network.name, ?reason, "zwave.down");
-                    health.set(&self.part, false, "the Z-Wave stick does not answer");
+                    self.is_down(*reason, "the Z-Wave stick does not answer");
+                    continue;
                 }
                 _ => {}
             }
@@ -229,27 +262,57 @@ impl LinkState {
         self.network.inputs.send(input).await.map_err(|_| Ended::Stopping)
     }
 
-    async fn lost(&mut self, ended: &Ended) -> Result<(), LinkError> {
-        let reason = ended.reason();
-        self.network.health.set(&self.part, false, ended.to_string());
-        let down = self.bridge.down(reason);
-        if self.told == Some(reason) {
-            return Ok(());
-        }
-        self.told = Some(reason);
-        tracing::warn!(network = %self.network.name, ?reason, why = %ended, "zwave.down");
-        for input in down {
-            self.input(input).await.map_err(|_| LinkError::Stopping)?;
-        }
-        Ok(())
+    fn lost(&mut self, ended: &Ended) {
+        self.bridge.down(ended.reason());
+        self.is_down(ended.reason(), &ended.to_string());
     }
 
-    async fn wait(&mut self) {
-        tokio::time::sleep(jittered(self.pause, uuid::Uuid::new_v4().as_u64_pair().0)).await;
+    /// It is down, for this reason from now on. The hub is told once the grace is over.
+    fn is_down(&mut self, reason: DownReason, why: &str) {
+        self.network.health.set(&self.part, false, why);
+        if self.down.is_none() && self.was_up {
+            self.since = Instant::now();
+        }
+        if self.down.is_none_or(|(before, _)| before != reason) {
+            tracing::warn!(network = %self.network.name, ?reason, why, "zwave.down");
+            self.down = Some((reason, false));
+        }
+    }
+
+    fn tell_at(&self) -> Option<Instant> {
+        let (reason, told) = self.down?;
+        let grace = match reason {
+            // No waiting will mend these.
+            DownReason::Refused | DownReason::Incompatible => Duration::ZERO,
+            _ if !self.was_up => START_GRACE,
+            DownReason::Unreachable => GRACE,
+            DownReason::DriverDown => STICK_GRACE,
+        };
+        (!told).then(|| self.since + grace)
+    }
+
+    async fn tell(&mut self) -> Result<(), Ended> {
+        let Some((reason, told)) = &mut self.down else { return Ok(()) };
+        *told = true;
+        let news = Input::Link(self.bridge.link(), LinkNews::BridgeDown(*reason));
+        self.input(news).await
+    }
+
+    /// The pause before the next attempt.
+    async fn wait(&mut self) -> Result<(), LinkError> {
+        let again = Instant::now() + jittered(self.pause, uuid::Uuid::new_v4().as_u64_pair().0);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
+        loop {
+            let tell_at = self.tell_at();
+            tokio::select! {
+                () = tokio::time::sleep_until(again) => break,
+                () = reached(tell_at) => self.tell().await.map_err(|_| LinkError::Stopping)?,
+                // What is asked now is asked anew by the dump that follows.
+                action = self.network.actions.recv() => if action.is_none() { return Err(LinkError::Stopping) },
+            }
+        }
         count(&self.network.health.zwave.reconnects);
-        // What was asked meanwhile is asked anew by the dump that follows.
-        while self.network.actions.try_recv().is_ok() {}
+        Ok(())
     }
 }
 

@@ -13,4 +13,19 @@ mod node;
 mod tests;
 mod wire;
 
-pub use bridge::Bridge;
+pub use bridge::{Bridge, Rules};
+
+use crate::config::{Config, DevicePlace};
+
+impl Config {
+    /// The mapping rules of a network's nodes.
+    pub fn zwave_rules(&self, network: &str) -> Rules {
+        let of_network = self.devices.iter().filter_map(|device| match &device.place {
+            DevicePlace::Zwave { network: name, node } if name == network => {
+                Some((*node, device.map.as_slice().into()))
+            }
+            _ => None,
+        });
+        of_network.collect()
+    }
+}

@@ -2,6 +2,7 @@
 //! from the driver's hope. Pure.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::alarm_v1;
@@ -10,6 +11,7 @@ use super::wire::{NodeState, ValueState, cc};
 use crate::signal::{
     CodeNotice, DenyReason, Description, DeviceKind, Listening, LockState, NodeStatus, Secret, Signal,
 };
+use crate::source::rules::Rule;
 use crate::time::Mono;
 
 /// A frame that was sent again because its acknowledgement was lost comes within this time. Retransmissions over other routes take up
@@ -19,8 +21,9 @@ const DOUBLE: Duration = Duration::from_secs(2);
 /// Schlage's BE469 sends 21 % of its reports once more, 4.2 to 4.5 s later (zwave-js #9134); 0.1 s of margin on both sides.
 const LATE: std::ops::RangeInclusive<Duration> = Duration::from_millis(4100)..=Duration::from_millis(4600);
 
-/// The values and the notification of one frame are told within this time of each other (they leave the driver in one turn).
-const SAME_FRAME: Duration = Duration::from_millis(100);
+/// The values and the notification of one frame are told within this time of each other: they leave the driver in one turn, and its server
+/// one after the other. A poll is answered no sooner than radio allows (two frames of 20 ms).
+const SAME_FRAME: Duration = Duration::from_millis(30);
 
 /// Operations remembered of a node: those of the last five seconds, and no more than a person could do in them.
 const RECENT: usize = 8;
@@ -30,6 +33,8 @@ const SLOTS: usize = 2048;
 
 /// The class of a v1 alarm, which shares the number of the notifications that it became.
 const ALARM: u16 = 0x7101;
+/// A rule of the configuration said so.
+const RULE: u16 = 0xffff;
 /// A poll has confirmed it.
 const POLLED: Word = (0, 0, 0);
 
@@ -60,6 +65,8 @@ struct Suspect {
 
 #[derive(Debug, Default)]
 pub struct Node {
+    /// The mapping rules of the configuration.
+    rules: Arc<[Rule]>,
     pub ready: bool,
     pub is_lock: bool,
     pub is_keypad: bool,
@@ -84,6 +91,10 @@ pub struct Node {
 }
 
 impl Node {
+    pub fn new(rules: Arc<[Rule]>) -> Node {
+        Node { rules, ..Node::default() }
+    }
+
     /// Takes a dump of the node over. What it remembers of states is old news: each is a [`Signal::Remembered`].
     pub fn dump(&mut self, at: Mono, state: &NodeState) -> Vec<Signal> {
         self.ready = state.ready;
@@ -104,9 +115,9 @@ impl Node {
                 (cc::DOOR_LOCK, "currentMode", _) => mode = map::mode(v.value()),
                 (cc::NOTIFICATION, "Access Control", "Lock state") => self.jammed = v.number() == Some(0x0b),
                 (cc::NOTIFICATION, "Access Control", "Keypad state") => self.keypad_disabled = v.number() == Some(0x10),
-                // Not states of the node but the last that happened to it.
-                (cc::NOTIFICATION, "alarmType" | "alarmLevel" | "Siren", _) | (cc::CENTRAL_SCENE, ..) => {}
-                _ => signals.extend(self.value(at, &v).signals.into_iter().map(remembered)),
+                (cc::NOTIFICATION, "alarmType" | "alarmLevel", _) => {}
+                // What happened last is no state of the node.
+                _ => signals.extend(self.value(at, &v).signals.into_iter().filter(is_state).map(remembered)),
             }
         }
         if let Some(mode) = mode {
@@ -167,6 +178,9 @@ impl Node {
 
     /// A value told live.
     pub fn value(&mut self, at: Mono, v: &ValueState) -> Said {
+        if let Some(said) = self.by_rule(at, v) {
+            return said;
+        }
         match (v.command_class, v.property(), v.key()) {
             (
                 cc::DOOR_LOCK,
@@ -235,6 +249,42 @@ impl Node {
         }
     }
 
+    /// What the configuration says that a value means; nothing else, where it says anything.
+    fn by_rule(&mut self, at: Mono, v: &ValueState) -> Option<Said> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let id = v.id();
+        let rules: Vec<Rule> = self.rules.iter().filter(|rule| *rule.from == *id).cloned().collect();
+        let number = match v.value() {
+            serde_json::Value::Bool(truth) => Some(f64::from(*truth)),
+            value => value.as_f64(),
+        };
+        let text = match v.value() {
+            serde_json::Value::String(text) => text.clone(),
+            value => value.to_string(),
+        };
+        let word = |n: usize| (v.command_class, RULE, n as u16);
+        let of_rule = |rule: &Rule| if rule.only.is_some() { rule.event(&text) } else { rule.number(number?) };
+        let means: Vec<(usize, Signal)> =
+            rules.iter().map(of_rule).enumerate().filter_map(|(n, s)| Some((n, s?))).collect();
+        let signals = means.into_iter().flat_map(|(n, signal)| self.event(at, word(n), signal).signals).collect();
+        (!rules.is_empty()).then_some(Said { signals, poll: false })
+    }
+
+    /// What the configuration says that a notification means.
+    pub fn notification_by_rule(&mut self, at: Mono, kind: u16, event: u16) -> Option<Said> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let name = format!("notification-{kind}-{event}");
+        let rules: Vec<Rule> = self.rules.iter().filter(|rule| *rule.from == *name).cloned().collect();
+        let signals: Vec<Signal> = rules.iter().filter_map(|rule| rule.number(1.0)).collect();
+        let signals =
+            signals.into_iter().flat_map(|s| self.event(at, (cc::NOTIFICATION, kind, event), s).signals).collect();
+        (!rules.is_empty()).then_some(Said { signals, poll: false })
+    }
+
     /// The driver shows a lock as moved as soon as it has sent a command; a report shows handles and duration first.
     fn is_hope(&self, at: Mono) -> bool {
         let just = |then: Option<Mono>| then.is_some_and(|t| at.since(t) <= SAME_FRAME);
@@ -300,8 +350,10 @@ impl Node {
                     return Said::default();
                 }
                 if self.contradicts(at, locked, Some(&signal)) {
+                    // Its value may have been held back, and the lock asked, just now.
+                    let poll = self.suspect.is_none();
                     self.suspect = Some(Suspect { since: at, locked, operation: Some(signal) });
-                    return Said { signals: Vec::new(), poll: true };
+                    return Said { signals: Vec::new(), poll };
                 }
                 self.suspect = None;
                 self.locked = Some(locked);
@@ -380,6 +432,11 @@ fn same(a: &Signal, b: &Signal) -> bool {
 
 fn state(locked: bool) -> LockState {
     if locked { LockState::Locked } else { LockState::Unlocked }
+}
+
+fn is_state(signal: &Signal) -> bool {
+    use Signal::*;
+    !matches!(signal, LockOperation { .. } | AccessDenied { .. } | Moved | Doorbell | Code(CodeNotice::Typed { .. }))
 }
 
 fn remembered(signal: Signal) -> Signal {

@@ -157,6 +157,8 @@ pub struct CommandClass {
 #[serde(rename_all = "camelCase")]
 pub struct ValueState {
     pub command_class: u16,
+    #[serde(default)]
+    endpoint: u16,
     pub property: Key,
     pub property_key: Option<Key>,
     /// Of a dump; some events have it beside `newValue`.
@@ -200,6 +202,14 @@ impl Key {
         }
     }
 
+    fn written(&self) -> String {
+        match self {
+            Key::Number(n) => n.to_string(),
+            Key::Text(text) => text.clone(),
+            Key::Other(_) => String::new(),
+        }
+    }
+
     pub fn number(&self) -> Option<i64> {
         match self {
             Key::Number(n) => Some(*n),
@@ -220,6 +230,15 @@ impl ValueState {
 
     pub fn slot(&self) -> Option<u16> {
         self.property_key.as_ref()?.number()?.try_into().ok()
+    }
+
+    /// As zwave-js-ui writes it: `112-0-8`, `113-0-Home Security-Cover status`.
+    pub fn id(&self) -> String {
+        let (class, endpoint, property) = (self.command_class, self.endpoint, self.property.written());
+        match &self.property_key {
+            Some(key) => format!("{class}-{endpoint}-{property}-{}", key.written()),
+            None => format!("{class}-{endpoint}-{property}"),
+        }
     }
 
     pub fn value(&self) -> &Value {
