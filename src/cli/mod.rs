@@ -8,6 +8,7 @@ mod devices;
 mod doctor;
 mod events;
 mod keys;
+mod listen;
 mod record;
 mod replay;
 mod run;
@@ -19,6 +20,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
+
+const DEFAULT_CONFIG: &str = "/etc/portcullis/config.toml";
 
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, about, propagate_version = true, max_term_width = 100)]

@@ -1,10 +1,116 @@
-//! `portcullis record`: record what radios and bridges say into a capture.
+//! `portcullis record`: record what radios say into a capture, for `replay`.
 
-use super::{Context, Failure};
+use std::collections::HashSet;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use uuid::Uuid;
+
+use super::{Context, Failure, listen};
+use crate::engine::Clock;
+use crate::signal::Address;
+use crate::source::ble::radio::{Ear, Heard};
+use crate::source::ble::{Advert, gatt};
+use crate::source::capture::{AdapterRecord, BleRecord, GattRecord, Header, Record, What};
+use crate::time::Mono;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Listens by itself, beside a running hub or without one. What devices send is written as it came: encrypted payloads stay
+encrypted, and no bind key is in the capture. Batteries are read over a connection where the configuration asks for it.
 
-pub fn run(_args: Args, _context: &Context) -> Result<(), Failure> {
-    Err(Failure::failed("not built yet"))
+Examples:
+  portcullis record evening.capture --seconds 3600
+  portcullis record - | head -20
+  portcullis replay evening.capture")]
+pub struct Args {
+    /// The capture to write; `-` is standard output
+    file: PathBuf,
+    /// End after so many seconds instead of with Ctrl-C
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let config = listen::config(context)?;
+    let to_file = args.file.to_str() != Some("-");
+    let out: Box<dyn Write + Send> = if to_file {
+        let file = std::fs::File::create(&args.file);
+        Box::new(file.map_err(|e| Failure::failed(format!("{}: {e}", args.file.display())))?)
+    } else {
+        Box::new(std::io::stdout())
+    };
+    let clock = Clock::start();
+    let tape = Arc::new(Mutex::new(Tape { out: BufWriter::new(out), records: 0, broken: None }));
+    let header = Header { portcullis_capture: 1, start: chrono::Utc::now() };
+    writeln!(lock(&tape).out, "{}", serde_json::to_string(&header)?)?;
+    let polled =
+        config.radio().poll.devices.into_iter().filter(|(_, poll)| *poll).map(|(address, _)| address).collect();
+    let recorder = Recorder { tape: tape.clone(), polled };
+    let done = listen::listen(&config, args.seconds, clock.clone(), recorder, || lock(&tape).flush());
+    let mut tape = lock(&tape);
+    tape.write(clock.mono(), What::End);
+    tape.flush()?;
+    if to_file {
+        eprintln!("{} records in {}", tape.records, args.file.display());
+    }
+    done
+}
+
+fn lock(tape: &Mutex<Tape>) -> std::sync::MutexGuard<'_, Tape> {
+    tape.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+struct Tape {
+    out: BufWriter<Box<dyn Write + Send>>,
+    records: u64,
+    broken: Option<std::io::Error>,
+}
+
+impl Tape {
+    fn write(&mut self, at: Mono, what: What) {
+        if self.broken.is_some() {
+            return;
+        }
+        let record = Record { at: at.0 as f64 / 1000.0, what };
+        let written = serde_json::to_writer(&mut self.out, &record).map_err(std::io::Error::from);
+        self.broken = written.and_then(|()| self.out.write_all(b"\n")).err();
+        self.records += 1;
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        match self.broken.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(self.out.flush()?),
+        }
+    }
+}
+
+struct Recorder {
+    tape: Arc<Mutex<Tape>>,
+    /// Devices that the configuration wants to be connected to; no others are, for they are not ours to disturb.
+    polled: HashSet<Address>,
+}
+
+impl Ear for Recorder {
+    fn advert(&mut self, at: Mono, adapter: &Arc<str>, advert: Advert) -> Heard {
+        lock(&self.tape).write(at, What::Ble(BleRecord::new(adapter, &advert)));
+        Heard { managed: self.polled.contains(&advert.address), battery: false, wants_name: true }
+    }
+
+    fn adapter(&mut self, at: Mono, adapter: &Arc<str>, powered: bool, scanning: bool) {
+        let record = AdapterRecord { adapter: adapter.clone(), powered, scanning: Some(scanning) };
+        lock(&self.tape).write(at, What::Adapter(record));
+    }
+
+    fn gatt(&mut self, at: Mono, adapter: &Arc<str>, address: Address, characteristic: Uuid, value: &[u8]) {
+        let record = GattRecord {
+            adapter: adapter.clone(),
+            address,
+            characteristic: gatt::short(characteristic),
+            value: hex::encode(value),
+        };
+        lock(&self.tape).write(at, What::Gatt(record));
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::signal::Address;
-use crate::source::ble::{Advert, uuid16};
+use crate::source::ble::{Advert, gatt, uuid16};
 
 /// The version of the format that is read and written.
 pub const VERSION: u32 = 1;
@@ -204,6 +204,21 @@ pub fn uuid(text: &str) -> Result<uuid::Uuid, String> {
 }
 
 impl BleRecord {
+    /// An advert as a capture writes it; UUIDs short where they can be.
+    pub fn new(adapter: &Arc<str>, advert: &Advert) -> BleRecord {
+        let company = |(id, data): (&u16, &Vec<u8>)| (format!("{id:04x}"), hex::encode(data));
+        let service = |(id, data): (&uuid::Uuid, &Vec<u8>)| (gatt::short(*id), hex::encode(data));
+        BleRecord {
+            adapter: adapter.clone(),
+            address: advert.address,
+            rssi: advert.rssi,
+            name: advert.name.clone(),
+            manufacturer_data: advert.manufacturer_data.iter().map(company).collect(),
+            service_data: advert.service_data.iter().map(service).collect(),
+            service_uuids: advert.service_uuids.iter().map(|id| gatt::short(*id)).collect(),
+        }
+    }
+
     pub fn advert(&self) -> Result<Advert, String> {
         let bytes = |text: &String| hex::decode(text).map_err(|e| format!("{text:?}: {e}"));
         let company = |id: &String| u16::from_str_radix(id, 16).map_err(|e| format!("{id:?} is no company id: {e}"));
@@ -229,6 +244,22 @@ impl BleRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_advert_reads_back_as_it_was_heard() {
+        let advert = Advert {
+            address: "C0:FF:EE:00:00:01".parse().unwrap(),
+            rssi: Some(-70),
+            name: Some("Front \"door\"".into()),
+            manufacturer_data: BTreeMap::from([(0x0969, vec![1, 2])]),
+            service_data: BTreeMap::from([(uuid16(0xFCD2), vec![0x40]), (uuid::Uuid::from_u128(7), vec![])]),
+            service_uuids: vec![uuid16(0x180F)],
+        };
+        let record = Record { at: 1.5, what: What::Ble(BleRecord::new(&"hci1".into(), &advert)) };
+        let line = serde_json::to_string(&record).unwrap();
+        let What::Ble(back) = Record::parse(&line).unwrap().what else { panic!("{line}") };
+        assert_eq!((back.advert().unwrap(), &*back.adapter), (advert, "hci1"));
+    }
 
     #[test]
     fn a_record_reads_back_as_it_was_written() {
