@@ -38,7 +38,8 @@ pub struct Args {
 
 pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let config = listen::config(context)?;
-    let listed = config.bind_keys().map(|(address, key)| (address, (key.cloned(), Memory::default()))).collect();
+    let listed =
+        config.known().into_iter().map(|(address, known)| (address, (known.bindkey, Memory::default()))).collect();
     let show = match context.json {
         true => Show::Json,
         false if std::io::stdout().is_terminal() => Show::Table,
