@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::device::kind_of;
 use super::strangers::UNMANAGED;
 use super::tell::Teller;
-use super::{Accounts, Device, Hub, Origin, Output, Row, RowKind, battery, flaky};
+use super::{Accounts, Device, Hub, Origin, Output, Row, RowKind, Settings, battery, flaky};
 use crate::event::EventType;
 use crate::signal::{DeviceKey, DeviceKind, Report, Signal};
 use crate::time::Now;
@@ -49,6 +49,23 @@ impl Hub {
         for key in unlisted {
             if self.accounts.place(&key).is_some_and(|place| self.world.settings.device(&place).is_none()) {
                 self.apply_policy(now, key, out);
+            }
+        }
+    }
+
+    /// The configuration was read again.
+    pub(super) fn configure(&mut self, now: Now, settings: Settings, out: &mut Output) {
+        let before = std::mem::replace(&mut self.world.settings, settings);
+        self.reconcile(now, out);
+        // A device whose declared interval is another is judged anew; the others keep what was learned.
+        for key in self.keys(|d| d.origin == Origin::Config) {
+            let Some(place) = self.accounts.place(&key) else { continue };
+            let interval = |settings: &Settings| settings.device(&place).and_then(|d| d.interval);
+            if interval(&before) != interval(&self.world.settings)
+                && let Some(device) = self.devices.remove(&key)
+            {
+                self.watch(&device, now.mono);
+                self.devices.insert(key, device);
             }
         }
     }

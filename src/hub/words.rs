@@ -1,0 +1,80 @@
+//! What goes into a step of the hub and what comes out of it.
+
+use serde_json::Value;
+
+use super::{Command, CommandId, Reply, Settings};
+use crate::event::Event;
+use crate::signal::{DeviceKey, Link, LinkNews, Report};
+
+/// Everything that can happen to a hub.
+#[derive(Debug)]
+pub enum Input {
+    Report(Report),
+    Link(Link, LinkNews),
+    Command(CommandId, Command),
+    /// The configuration was read again.
+    Configure(Box<Settings>),
+    /// [`Hub::wake_at`] has come (or any other moment: waking too often is harmless).
+    Wake,
+}
+
+/// What the hub asks of a source. Doing one twice must be harmless.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Read the state of the bolt from the lock itself.
+    PollLock { device: DeviceKey },
+    /// See whether a node answers.
+    Ping { device: DeviceKey },
+    /// Stop and start the scan of an adapter that seems deaf.
+    RestartScan { link: Link },
+}
+
+/// A durable piece of the hub's state: upserted, or deleted where `value` is `None`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub kind: RowKind,
+    /// `device_id` or `account_id`, or a name within the kind.
+    pub key: String,
+    pub value: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowKind {
+    Device,
+    Account,
+    /// The presence model of a device: soft, written once a minute at most.
+    Presence,
+    /// What is remembered of a device that is gone.
+    Past,
+    /// An event that waits for the clock to be set.
+    Held,
+}
+
+impl RowKind {
+    pub const ALL: &[RowKind] = &[RowKind::Device, RowKind::Account, RowKind::Presence, RowKind::Past, RowKind::Held];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RowKind::Device => "device",
+            RowKind::Account => "account",
+            RowKind::Presence => "presence",
+            RowKind::Past => "past",
+            RowKind::Held => "held",
+        }
+    }
+}
+
+/// What a step came to. `events` and `rows` are one transaction; `actions` and `replies` leave after it.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub events: Vec<Event>,
+    pub rows: Vec<Row>,
+    pub actions: Vec<Action>,
+    pub replies: Vec<(CommandId, Reply)>,
+}
+
+impl Output {
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.rows.is_empty() && self.actions.is_empty() && self.replies.is_empty()
+    }
+}
