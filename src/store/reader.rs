@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, RwLock};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row as SqlRow, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row as SqlRow};
 use uuid::Uuid;
 
 use super::pack::{self, Columns};
@@ -206,10 +206,9 @@ fn sound(r: &SqlRow<'_>, seq: u64) -> Option<Stored> {
 
 /// Rows of a kind that only a later version knows are left alone, and so are those that are not what was written.
 pub(super) fn state_page(c: &Connection, rev: u64, limit: usize) -> Result<Vec<StateRow>, rusqlite::Error> {
-    let mut statement =
-        c.prepare_cached("SELECT rev, kind, key, value, sum FROM state WHERE rev > ?1 ORDER BY rev LIMIT ?2")?;
-    let rows = statement.query_map(params![rev, limit], state_row)?;
-    rows.filter_map(Result::transpose).collect()
+    let mut statement = c.prepare_cached("SELECT rev, kind, key, value, sum FROM state WHERE rev > ?1 ORDER BY rev")?;
+    let rows = statement.query_map([rev], state_row)?;
+    rows.filter_map(Result::transpose).take(limit).collect()
 }
 
 pub(super) fn state_row(r: &SqlRow<'_>) -> Result<Option<StateRow>, rusqlite::Error> {

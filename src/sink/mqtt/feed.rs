@@ -15,6 +15,8 @@ pub struct Feed<T> {
     reading: Option<JoinHandle<Page<T>>>,
     /// The number of the last one read.
     read: u64,
+    /// How far the page that is being read may go.
+    asked: u64,
     number: fn(&T) -> u64,
     /// A new page is read when fewer are left.
     low: usize,
@@ -22,13 +24,14 @@ pub struct Feed<T> {
 
 impl<T: Send + 'static> Feed<T> {
     pub fn new(after: u64, low: usize, number: fn(&T) -> u64) -> Feed<T> {
-        Feed { ahead: VecDeque::new(), reading: None, read: after, number, low }
+        Feed { ahead: VecDeque::new(), reading: None, read: after, asked: after, number, low }
     }
 
     /// Starts to read on, where there is more up to `head` and little is left.
     pub fn read_on(&mut self, head: u64, page: impl FnOnce(u64) -> Page<T> + Send + 'static) {
         if self.reading.is_none() && self.ahead.len() < self.low && self.read < head {
             let after = self.read;
+            self.asked = head;
             self.reading = Some(tokio::task::spawn_blocking(move || page(after)));
         }
     }
@@ -39,15 +42,19 @@ impl<T: Send + 'static> Feed<T> {
         let page = reading.await;
         self.reading = None;
         let page = page.map_err(|_| StoreError::Stopped)??;
-        if let Some(last) = page.last() {
-            self.read = (self.number)(last);
-        }
+        // An empty page: what lay there is damaged, or went.
+        self.read = page.last().map_or(self.asked, self.number);
         self.ahead.extend(page);
         Ok(())
     }
 
     pub fn next(&mut self) -> Option<T> {
         self.ahead.pop_front()
+    }
+
+    /// Whether everything up to `head` was read and handed out.
+    pub fn has_read(&self, head: u64) -> bool {
+        self.ahead.is_empty() && self.reading.is_none() && self.read >= head
     }
 
     /// Starts anew after `read`; a page that is still being read is dropped.

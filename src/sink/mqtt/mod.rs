@@ -5,6 +5,7 @@
 
 mod backoff;
 mod feed;
+mod ledger;
 mod line;
 mod session;
 mod settings;

@@ -1,6 +1,6 @@
 //! One connection: from the cursor on, in order, no more on their way than the window.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use uuid::Uuid;
 
 use super::feed::Feed;
+use super::ledger::Ledger;
 use super::line::Line;
 use super::settings::Settings;
 use super::topics::Message;
@@ -19,7 +21,7 @@ use super::wire::{Broken, Happened, OFFLINE, ONLINE, Outbox, Pump, Verdict};
 use super::{SINK, stopped};
 use crate::health::{Health, PartState, count};
 use crate::hub::RowKind;
-use crate::store::{StateRow, Store, Stored};
+use crate::store::{StateRow, Store, StoreError, Stored};
 
 /// Events read from the log at once: a few windows, so that reading is never what the broker waits for.
 const PAGE: usize = 256;
@@ -30,16 +32,18 @@ const TICK: Duration = Duration::from_millis(250);
 /// While events wait, a device's state goes out after so many of them: the backlog comes first, and state is not forgotten.
 const EVENTS_PER_STATE: u32 = 16;
 
-/// How long a stop waits for the last acknowledgements. The whole daemon has 5 s.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a stop waits for the last acknowledgements: the service gives a sink 2 s.
+const FAREWELL: Duration = Duration::from_millis(1500);
 
 /// A publish on its way.
 #[derive(Debug, PartialEq)]
 enum Item {
     Event(u64),
-    Device,
-    Status,
-    Health,
+    /// An event that was set aside, on its second life.
+    Again(u64),
+    Retained,
+    /// Something retained that was taken away.
+    Cleared(String),
 }
 
 pub struct Session<'a> {
@@ -53,12 +57,17 @@ pub struct Session<'a> {
     packet_most: usize,
     ping_sent: Option<Instant>,
     line: Line<Item>,
+    log_id: Uuid,
     /// Every event up to it is acknowledged or set aside.
     cursor: u64,
     cursor_told: u64,
     events: Feed<Stored>,
     /// Device rows, from the first on: a broker may have forgotten what it retained.
     states: Feed<StateRow>,
+    ledger: Ledger,
+    /// Events set aside that somebody wants tried again, and the count of such wishes that was seen.
+    again: VecDeque<u64>,
+    again_seen: Option<u64>,
     events_since_state: u32,
     health_said: Option<(Instant, BTreeMap<String, PartState>)>,
     farewell: Option<Instant>,
@@ -85,10 +94,14 @@ impl<'a> Session<'a> {
             packet_most: usize::MAX,
             ping_sent: None,
             line: Line::new(settings.pace.window),
+            log_id: store.log_id(),
             cursor,
             cursor_told: cursor,
             events: Feed::new(cursor, PAGE / 2, |e| e.seq),
             states: Feed::new(0, 1, |s| s.rev),
+            ledger: Ledger::new(store.retained()?),
+            again: VecDeque::new(),
+            again_seen: None,
             events_since_state: 0,
             health_said: None,
             farewell: None,
@@ -139,7 +152,7 @@ impl<'a> Session<'a> {
                         page = self.events.page() => page?,
                         page = self.states.page() => page?,
                         happened = &mut next => break happened?,
-                        changed = head.changed() => changed.map_err(|_| crate::store::StoreError::Stopped)?,
+                        changed = head.changed() => changed.map_err(|_| StoreError::Stopped)?,
                     }
                 }
             };
@@ -155,7 +168,7 @@ impl<'a> Session<'a> {
                 self.connected = true;
                 tracing::info!(host = %self.settings.host, backlog = self.backlog(), "mqtt.connected");
                 self.say_state();
-                self.send(Item::Status, Message::retained(self.settings.topics.status(), ONLINE.to_vec()), outbox)?;
+                self.retain(Message::retained(self.settings.topics.status(), ONLINE.to_vec()), outbox)?;
             }
             Happened::Sent(packet_id) => self.line.sent(packet_id)?,
             Happened::Acknowledged(packet_id, verdict) => self.acknowledged(packet_id, verdict)?,
@@ -169,9 +182,17 @@ impl<'a> Session<'a> {
     fn acknowledged(&mut self, packet_id: u16, verdict: Verdict) -> Result<(), Broken> {
         let item = self.line.acknowledged(packet_id)?;
         match (item, verdict) {
+            (Item::Again(seq), Verdict::Taken | Verdict::NobodyListens) => self.store.resolved(SINK, *seq)?,
+            (Item::Cleared(topic), Verdict::Taken | Verdict::NobodyListens) => {
+                self.ledger.cleared(topic);
+                self.store.note_retained(topic.clone(), false)?;
+            }
             (_, Verdict::Taken | Verdict::NobodyListens) => {}
             (Item::Event(seq), Verdict::NotNow(reason)) => self.trouble.not_now(*seq, reason, Instant::now()),
             (Item::Event(seq), Verdict::Never(reason)) => self.trouble.never(*seq, reason, Instant::now()),
+            (Item::Again(seq), Verdict::NotNow(reason) | Verdict::Never(reason)) => {
+                self.store.set_aside(SINK, *seq, reason.to_owned())?;
+            }
             (item, Verdict::NotNow(reason) | Verdict::Never(reason)) => {
                 tracing::warn!(?item, reason, "mqtt.retained_refused");
             }
@@ -244,12 +265,12 @@ impl<'a> Session<'a> {
             let store = self.store.clone();
             self.events.read_on(head.seq, move |after| store.events_after(after, PAGE));
             let store = self.store.clone();
-            self.states.read_on(head.rev, move |after| store.state_since(after));
+            self.states.read_on(head.rev, move |after| store.state_page(after, PAGE));
             if self.events_since_state < EVENTS_PER_STATE && self.send_event(outbox)? {
                 self.events_since_state += 1;
             } else if self.send_state(outbox)? {
                 self.events_since_state = 0;
-            } else if !self.send_event(outbox)? {
+            } else if !self.send_event(outbox)? && !self.send_again(head.again, outbox)? {
                 break;
             }
         }
@@ -264,11 +285,11 @@ impl<'a> Session<'a> {
             return Ok(false);
         }
         let Some(event) = self.events.next() else { return Ok(false) };
-        let message = self.settings.topics.event_message(&event, self.store.log_id(), self.settings.code_digits);
-        let size = message.packet_size();
-        if size > self.packet_most {
-            let reason = format!("{size} bytes, and the broker takes {} at most", self.packet_most);
+        let message = self.settings.topics.event_message(&event, self.log_id, self.settings.code_digits);
+        if let Some(reason) = self.oversize(&message) {
             self.trouble.give_up(event.seq, reason);
+        }
+        if self.trouble.given_up(event.seq).is_some() {
             self.line.push_done(Item::Event(event.seq), Instant::now());
             if let Some(Item::Event(seq)) = self.line.done() {
                 self.passed(seq)?;
@@ -283,12 +304,62 @@ impl<'a> Session<'a> {
     fn send_state(&mut self, outbox: &impl Outbox) -> Result<bool, Broken> {
         while let Some(row) = self.states.next() {
             if row.kind == RowKind::Device {
-                let message = self.settings.topics.device_message(&row.key, row.value.as_ref());
-                self.send(Item::Device, message, outbox)?;
+                self.retain(self.settings.topics.device_message(&row.key, row.value.as_ref()), outbox)?;
                 return Ok(true);
             }
         }
+        // Only when all that is was said it is known what is a ghost.
+        if self.health_said.is_some()
+            && self.states.has_read(self.store.head().borrow().rev)
+            && let Some(topic) = self.ledger.ghost()
+        {
+            self.retain(Message::retained(topic, Vec::new()), outbox)?;
+            return Ok(true);
+        }
         Ok(false)
+    }
+
+    /// What was set aside, once somebody asks for it.
+    fn send_again(&mut self, wishes: u64, outbox: &impl Outbox) -> Result<bool, Broken> {
+        if self.again_seen != Some(wishes) {
+            self.again_seen = Some(wishes);
+            let wanted = self.store.undeliverable()?.into_iter().filter(|u| u.sink == SINK && u.again);
+            self.again = wanted.map(|u| u.seq).collect();
+        }
+        let Some(seq) = self.again.pop_front() else { return Ok(false) };
+        let event = self.store.events_after(seq - 1, 1)?.pop().filter(|e| e.seq == seq);
+        let Some(event) = event else {
+            self.store.resolved(SINK, seq)?;
+            return Ok(true);
+        };
+        let message = self.settings.topics.event_message(&event, self.log_id, self.settings.code_digits);
+        if let Some(reason) = self.oversize(&message) {
+            self.store.set_aside(SINK, seq, reason)?;
+            return Ok(true);
+        }
+        self.send(Item::Again(seq), message, outbox)?;
+        Ok(true)
+    }
+
+    fn oversize(&self, message: &Message) -> Option<String> {
+        let size = message.packet_size();
+        let most = self.packet_most;
+        (size > most).then(|| format!("{size} bytes, and the broker takes {most} at most"))
+    }
+
+    /// Sends something retained (or its removal), and has it in the ledger.
+    fn retain(&mut self, message: Message, outbox: &impl Outbox) -> Result<(), Broken> {
+        if let Some(reason) = self.oversize(&message) {
+            tracing::warn!(topic = message.topic, reason, "mqtt.retained_oversize");
+            return Ok(());
+        }
+        if message.payload.is_empty() {
+            return self.send(Item::Cleared(message.topic.clone()), message, outbox);
+        }
+        if self.ledger.met(&message.topic) {
+            self.store.note_retained(message.topic.clone(), true)?;
+        }
+        self.send(Item::Retained, message, outbox)
     }
 
     fn send(&mut self, item: Item, message: Message, outbox: &impl Outbox) -> Result<(), Broken> {
@@ -305,11 +376,14 @@ impl<'a> Session<'a> {
         if !self.connected && now - self.since > pace.connect {
             return Err(Broken::Slow(pace.connect));
         }
-        if self.ping_sent.is_some_and(|sent| now - sent >= pace.keep_alive / 2 - TICK) {
+        if self.ping_sent.is_some_and(|sent| now - sent + 2 * TICK >= pace.keep_alive / 2) {
             return Err(Broken::Silent);
         }
         if self.line.is_overdue(now, pace.ack) {
             return Err(Broken::Unacknowledged(pace.ack));
+        }
+        if self.store.log_id() != self.log_id {
+            return Err(Broken::Store(StoreError::Damaged("the log that was being sent")));
         }
         self.tell_cursor()?;
         self.say_health(now, outbox)?;
@@ -329,8 +403,7 @@ impl<'a> Session<'a> {
     fn part(&mut self, outbox: &impl Outbox) -> Result<(), Broken> {
         self.farewell = Some(Instant::now());
         if self.connected {
-            let message = Message::retained(self.settings.topics.status(), OFFLINE.to_vec());
-            self.send(Item::Status, message, outbox)?;
+            self.retain(Message::retained(self.settings.topics.status(), OFFLINE.to_vec()), outbox)?;
         }
         Ok(())
     }
@@ -349,7 +422,7 @@ impl<'a> Session<'a> {
             let health = json!({ "version": env!("CARGO_PKG_VERSION"), "health": &**self.health });
             let message = Message::retained(self.settings.topics.health(), health.to_string().into_bytes());
             self.health_said = Some((now, parts));
-            self.send(Item::Health, message, outbox)?;
+            self.retain(message, outbox)?;
         }
         Ok(())
     }
