@@ -20,6 +20,7 @@ impl Daemon {
             .args(["run", "--config"])
             .arg(file)
             .env_remove("NOTIFY_SOCKET")
+            .env("PORTCULLIS__HTTP__LISTEN", "127.0.0.1:0")
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
