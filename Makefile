@@ -18,9 +18,9 @@ prepare: ## Install what building and testing need (Debian packages, the Z-Wave 
 build: ## Build the release binary: target/release/portcullis
 	$(CARGO) build --release
 
-demo: ## Show a simulated building: its events here, and on an MQTT broker of its own
-	@command -v pkg-config >/dev/null && pkg-config --exists dbus-1 || scripts/prepare
-	$(CARGO) run -q -- demo $(ARGS)
+demo: prepare ## Show a simulated building, and its events arriving at an MQTT subscriber (60 s; DEMO_SECONDS=0: until Ctrl-C)
+	$(CARGO) build
+	@scripts/demo $(ARGS)
 
 test: prepare ## Run every test: real broker, real bus, real Z-Wave driver, real binary
 	$(CARGO) test --no-fail-fast $(ARGS)

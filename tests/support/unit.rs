@@ -27,7 +27,10 @@ impl Home {
     }
 
     pub fn configure(&self, config: &str) {
-        let text = format!("state_dir = {:?}\n{config}\n[ble]\nenabled = false\n[http]\nlisten = \"127.0.0.1:0\"\n", self.state());
+        let text = format!(
+            "state_dir = {:?}\n{config}\n[ble]\nenabled = false\n[http]\nlisten = \"127.0.0.1:0\"\n",
+            self.state()
+        );
         std::fs::write(self.config(), text).expect("the configuration is written");
     }
 
