@@ -113,6 +113,10 @@ impl Failure {
         Failure { message: message.into(), code: 2 }
     }
 
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What there is to say was said on standard output; only the exit code is left.
     pub fn told(code: u8) -> Failure {
         Failure { message: String::new(), code }

@@ -7,6 +7,7 @@ mod backoff;
 mod feed;
 mod ledger;
 mod line;
+mod probe;
 mod session;
 mod settings;
 mod tls;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use probe::{Probe, probe};
 pub use settings::{Pace, Settings, SettingsError, Version};
 pub use topics::{MASK, Message, Topics};
 

@@ -60,6 +60,11 @@ impl Topics {
         format!("{}/status", self.root)
     }
 
+    /// Where `doctor` talks to itself.
+    pub fn probe(&self) -> String {
+        format!("{}/doctor", self.root)
+    }
+
     pub fn health(&self) -> String {
         format!("{}/health", self.root)
     }

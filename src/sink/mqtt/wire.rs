@@ -13,7 +13,9 @@ mod v4;
 mod v5;
 
 pub use v4::V4;
+pub(super) use v4::broken as broken_v4;
 pub use v5::V5;
+pub(super) use v5::broken as broken_v5;
 
 /// What a pump reports. `Sent` comes once for each publish, in the order in which they were handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,14 +96,14 @@ pub const OFFLINE: &[u8] = b"offline";
 pub const ONLINE: &[u8] = b"online";
 
 /// What both versions need for a connection.
-struct Entry {
-    transport: rumqttc::Transport,
-    login: Option<(String, String)>,
-    network: rumqttc::NetworkOptions,
+pub(super) struct Entry {
+    pub(super) transport: rumqttc::Transport,
+    pub(super) login: Option<(String, String)>,
+    pub(super) network: rumqttc::NetworkOptions,
 }
 
 impl Entry {
-    fn new(settings: &Settings) -> Result<Entry, Broken> {
+    pub(super) fn new(settings: &Settings) -> Result<Entry, Broken> {
         let transport = match settings.tls {
             true => {
                 rumqttc::Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(tls::client_config(settings)?))

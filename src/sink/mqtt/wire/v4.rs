@@ -62,7 +62,7 @@ impl Pump for Loop {
     }
 }
 
-fn broken(error: ConnectionError) -> Broken {
+pub fn broken(error: ConnectionError) -> Broken {
     match error {
         ConnectionError::ConnectionRefused(code) => {
             let remedy = match code {

@@ -82,7 +82,7 @@ fn verdict(reason: PubAckReason) -> Verdict {
     }
 }
 
-fn broken(error: ConnectionError) -> Broken {
+pub fn broken(error: ConnectionError) -> Broken {
     match error {
         ConnectionError::ConnectionRefused(code) => refused(code),
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => match reason_code {

@@ -1,0 +1,148 @@
+//! What the hub hears with: Bluetooth adapters on the bus, and Z-Wave servers.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::Value;
+use tokio::time::timeout;
+use zbus::fdo;
+
+use super::Finding;
+use crate::config::{Config, ZwaveSection};
+use crate::source::zwave::bridge::SCHEMAS;
+
+/// On this machine or in this house everything answers at once; longer is broken.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+pub async fn ble(config: &Config) -> Vec<Finding> {
+    if !config.ble.enabled {
+        return vec![Finding::fine("ble", "is not enabled")];
+    }
+    let adapters = match timeout(ANSWER_WITHIN, adapters()).await {
+        Ok(Ok(adapters)) => adapters,
+        Ok(Err(finding)) => return vec![*finding],
+        Err(_) => {
+            let fix = "systemctl restart bluetooth; then look into journalctl -u bluetooth";
+            return vec![Finding::wrong(
+                "ble",
+                format!("BlueZ has not answered within {} s", ANSWER_WITHIN.as_secs()),
+                fix,
+            )];
+        }
+    };
+    let mut findings: Vec<Finding> = Vec::new();
+    for Adapter { name, address, powered } in &adapters {
+        let part = format!("ble/{name}");
+        findings.push(match powered {
+            true => Finding::fine(part, format!("{address} is on")),
+            false => Finding::wrong(
+                part,
+                format!("{address} is off"),
+                "bluetoothctl power on; rfkill unblock bluetooth where it is blocked",
+            ),
+        });
+    }
+    if adapters.is_empty() {
+        let fix =
+            "plug one in; on a Pi: package pi-bluetooth, and no dtoverlay=disable-bt; rfkill list shows blocked ones";
+        findings.push(Finding::wrong("ble", "there is no Bluetooth adapter", fix));
+    }
+    let there = |wanted: &String| adapters.iter().any(|a| a.name == *wanted || a.address.eq_ignore_ascii_case(wanted));
+    for missing in config.ble.adapters.iter().filter(|wanted| !there(wanted)) {
+        let known: Vec<&str> = adapters.iter().map(|a| a.name.as_str()).collect();
+        let fix = format!("plug it in, or mend ble.adapters; there are: {}", known.join(", "));
+        findings.push(Finding::wrong(format!("ble/{missing}"), "is configured and not there", fix));
+    }
+    findings
+}
+
+struct Adapter {
+    name: String,
+    address: String,
+    powered: bool,
+}
+
+async fn adapters() -> Result<Vec<Adapter>, Box<Finding>> {
+    let no_bus = |e: zbus::Error| {
+        let fix = "systemctl start dbus; in a container, hand /run/dbus/system_bus_socket in";
+        Box::new(Finding::wrong("ble", format!("the system bus cannot be reached: {e}"), fix))
+    };
+    let bus = zbus::Connection::system().await.map_err(no_bus)?;
+    let manager = fdo::ObjectManagerProxy::builder(&bus).destination("org.bluez").and_then(|b| b.path("/"));
+    let manager = manager.map_err(no_bus)?.build().await.map_err(no_bus)?;
+    let objects = manager.get_managed_objects().await.map_err(|e| {
+        Box::new(match e {
+            fdo::Error::AccessDenied(_) => Finding::wrong(
+                "ble",
+                "the bus does not let this user talk to BlueZ",
+                "adduser portcullis bluetooth (the unit's SupplementaryGroups= does it), or run this as root",
+            ),
+            fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) => Finding::wrong(
+                "ble",
+                "BlueZ does not run",
+                "apt install bluez; systemctl enable --now bluetooth; or [ble] enabled = false",
+            ),
+            e => Finding::wrong("ble", format!("BlueZ does not answer: {e}"), "systemctl restart bluetooth"),
+        })
+    })?;
+    let mut adapters = Vec::new();
+    for (path, interfaces) in &objects {
+        let Some(properties) =
+            interfaces.iter().find(|(name, _)| name.as_str() == "org.bluez.Adapter1").map(|(_, p)| p)
+        else {
+            continue;
+        };
+        let text = |key: &str| properties.get(key).and_then(|v| v.downcast_ref::<String>().ok()).unwrap_or_default();
+        let powered = properties.get("Powered").and_then(|v| v.downcast_ref::<bool>().ok()).unwrap_or(false);
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        adapters.push(Adapter { name, address: text("Address"), powered });
+    }
+    adapters.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(adapters)
+}
+
+/// The server says what it is before anything is asked of it.
+pub async fn zwave(network: &ZwaveSection) -> Finding {
+    let part = format!("zwave/{}", network.name);
+    let greeting = timeout(ANSWER_WITHIN, async {
+        let (mut socket, _) = tokio_tungstenite::connect_async(&network.url).await.map_err(|e| e.to_string())?;
+        match socket.next().await {
+            Some(Ok(message)) => Ok(message.into_data()),
+            Some(Err(e)) => Err(e.to_string()),
+            None => Err("it closed the connection".to_owned()),
+        }
+    });
+    let fix = format!(
+        "start zwave-js-server (or zwave-js-ui with its WS server on), or mend the url of this network ({})",
+        network.url
+    );
+    let greeting = match greeting.await {
+        Ok(Ok(greeting)) => greeting,
+        Ok(Err(e)) => return Finding::wrong(part, format!("cannot be reached: {e}"), fix),
+        Err(_) => return Finding::wrong(part, format!("has not answered within {} s", ANSWER_WITHIN.as_secs()), fix),
+    };
+    let greeting: Value = serde_json::from_slice(&greeting).unwrap_or_default();
+    let (Some(low), Some(high)) = (greeting["minSchemaVersion"].as_u64(), greeting["maxSchemaVersion"].as_u64()) else {
+        return Finding::wrong(part, "answers, but is no Z-Wave JS server", fix);
+    };
+    let (ours_low, ours_high) = (u64::from(*SCHEMAS.start()), u64::from(*SCHEMAS.end()));
+    let server = greeting["serverVersion"].as_str().unwrap_or("?");
+    if high < ours_low {
+        let what = format!("server {server} speaks schemas {low} to {high}, the hub {ours_low} to {ours_high}");
+        return Finding::wrong(part, what, "update the server");
+    }
+    if low > ours_high {
+        let what = format!("server {server} speaks schemas {low} to {high}, the hub {ours_low} to {ours_high}");
+        return Finding::wrong(part, what, "update Portcullis");
+    }
+    match greeting["homeId"].as_u64() {
+        Some(home) => {
+            Finding::fine(part, format!("server {server}, schema {}, home id {home:08x}", high.min(ours_high)))
+        }
+        None => Finding::wrong(
+            part,
+            format!("server {server} is there, but its driver has no stick"),
+            "plug the Z-Wave stick in, and see that nothing else has its port open",
+        ),
+    }
+}

@@ -1,0 +1,106 @@
+//! `portcullis doctor`: check everything the hub needs and say how to mend what is missing.
+//!
+//! Each check answers with findings in plain words; one that is wrong says what to do. Nothing is changed by looking.
+
+mod broker;
+mod links;
+mod machine;
+
+use std::io::Write;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::daemon::block_on;
+use super::{Context, Failure};
+use crate::config::{Config, ConfigError};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+It looks at the configuration, the state directory, the clock, the Bluetooth adapters, the Z-Wave servers, the broker (with a
+message to itself and back) and at the running hub. Exit code 0: all is well, perhaps with notes; 1: something is wrong.
+What the hub may do depends on its user; as that user: sudo -u portcullis portcullis doctor
+
+Examples:
+  portcullis doctor
+  portcullis doctor --json | jq -r '.findings[] | select(.state == \"wrong\") | .what'")]
+pub struct Args {}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Fine,
+    /// It works, and there is something to know.
+    Note,
+    Wrong,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    /// `mqtt`, `ble/hci0` … as in `health`.
+    part: String,
+    state: State,
+    /// What was found, in plain words.
+    what: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn fine(part: impl Into<String>, what: impl Into<String>) -> Finding {
+        Finding { part: part.into(), state: State::Fine, what: what.into(), fix: None }
+    }
+
+    fn note(part: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding { part: part.into(), state: State::Note, what: what.into(), fix: Some(fix.into()) }
+    }
+
+    fn wrong(part: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding { part: part.into(), state: State::Wrong, what: what.into(), fix: Some(fix.into()) }
+    }
+}
+
+pub fn run(_args: Args, context: &Context) -> Result<(), Failure> {
+    let findings = match Config::load(&context.config_path) {
+        Ok(config) => block_on(async { Ok(all(&config, context).await) })?,
+        // Nothing else can be looked at: it says where everything is.
+        Err(error) => wrong_configuration(&error),
+    };
+    let wrong = findings.iter().any(|f| f.state == State::Wrong);
+    let mut out = std::io::stdout().lock();
+    if context.json {
+        writeln!(out, "{}", json!({"ok": !wrong, "findings": findings}))?;
+    } else {
+        for finding in &findings {
+            let mark = match finding.state {
+                State::Fine => "ok   ",
+                State::Note => "note ",
+                State::Wrong => "WRONG",
+            };
+            writeln!(out, "{mark}  {:<14} {}", finding.part, finding.what)?;
+            if let Some(fix) = &finding.fix {
+                writeln!(out, "{:22} → {fix}", "")?;
+            }
+        }
+    }
+    if wrong { Err(Failure::told(1)) } else { Ok(()) }
+}
+
+async fn all(config: &Config, context: &Context) -> Vec<Finding> {
+    let mut findings = vec![Finding::fine("config", format!("{} is good", context.config_path.display()))];
+    findings.extend(machine::state(config));
+    findings.push(machine::clock().await);
+    findings.extend(links::ble(config).await);
+    for network in &config.zwave {
+        findings.push(links::zwave(network).await);
+    }
+    findings.push(broker::round_trip(config).await);
+    findings.extend(machine::hub(config).await);
+    findings
+}
+
+fn wrong_configuration(error: &ConfigError) -> Vec<Finding> {
+    let fix = format!("mend {}; portcullis check-config looks again", error.path.display());
+    error.problems.iter().map(|problem| Finding::wrong("config", problem.to_string(), fix.clone())).collect()
+}
