@@ -127,6 +127,24 @@ fn a_node_number_that_is_used_again_is_another_device() {
 }
 
 #[test]
+fn another_product_under_a_known_node_number_is_another_device() {
+    let mut rig = Rig::new(NETWORK);
+    rig.bridge_up();
+    let product = |id: &str| {
+        let what = Description { fingerprint: Some(id.into()), ..Description::default() };
+        [Signal::Described(Box::new(what)), Signal::Node(NodeStatus::Alive)]
+    };
+    rig.hear(node(2), product("003b:0001:0469"));
+    let first = rig.id(node(2));
+    rig.hear(node(2), product("003b:0001:0469"));
+    assert_eq!(rig.id(node(2)), first);
+    rig.told();
+    rig.hear(node(2), product("0129:0006:0001"));
+    assert_ne!(rig.id(node(2)), first);
+    assert_eq!(rig.told(), ["device.removed", "device.added", "device.connected"]);
+}
+
+#[test]
 fn a_node_that_was_excluded_while_nobody_listened_is_removed() {
     let mut rig = Rig::new(NETWORK);
     rig.bridge_up();
@@ -389,6 +407,8 @@ fn an_adapter_that_is_off_for_a_moment_is_no_news_and_one_that_stays_off_is_told
     assert!(rig.told().is_empty());
     rig.adapter(false);
     rig.wait(3600.0);
+    let codes: Vec<_> = rig.log.iter().filter_map(|e| e.details.error_code.map(|c| c.as_str())).collect();
+    assert_eq!(codes, ["hub_disconnected", "hub_disconnected"]);
     let mut told = rig.told();
     told.sort_unstable();
     assert_eq!(told, ["connected_account.disconnected", "device.disconnected", "device.disconnected"]);

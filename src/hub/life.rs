@@ -198,6 +198,16 @@ impl Hub {
         out.rows.push(past.row());
     }
 
+    /// Whether a report comes of another product than the one that had this number: it was exchanged while nobody listened.
+    pub(super) fn is_another(&self, report: &Report) -> bool {
+        let said = report.signals.iter().find_map(|signal| match signal {
+            Signal::Described(said) => said.fingerprint.as_ref(),
+            _ => None,
+        });
+        let known = self.devices.get(&report.device).and_then(|d| d.description.fingerprint.as_ref());
+        said.is_some() && known.is_some() && said != known
+    }
+
     /// All nodes of a network: whoever was met and is not among them was removed while nobody listened.
     pub(super) fn nodes_are(&mut self, now: Now, network: u32, nodes: &[u16], out: &mut Output) {
         let missing = |key| matches!(key, DeviceKey::Zwave { home, node } if home == network && !nodes.contains(&node));

@@ -214,6 +214,9 @@ impl Hub {
     fn report(&mut self, now: Now, report: Report, out: &mut Output) {
         let key = report.device;
         self.accounts.meet(&key, &report.link, &mut Teller::new(&mut self.world, None, now, out));
+        if matches!(key, DeviceKey::Zwave { .. }) && self.is_another(&report) {
+            self.removed(now, key, out);
+        }
         let known = self.devices.contains_key(&key) || self.meet(now, &report, out);
         // A stranger's advert too shows that the adapter hears.
         if self.presence.heard(key, &report.link, report.irregular, now.mono) {
