@@ -19,6 +19,9 @@ use crate::time::{Mono, Wall};
 /// route takes about a second.
 const WAIT: Duration = Duration::from_secs(2);
 
+/// A change followed by a jam waits longer: a driver that shows what it hopes asks the lock after 5 s, and takes it back.
+const VERIFIED: Duration = Duration::from_secs(6);
+
 /// An operation that comes this long after its state was told as unexplained is its late explanation, not a second one: as long as a
 /// Z-Wave node may take to get a report through by explorer frames.
 const LATE: Duration = Duration::from_secs(10);
@@ -56,6 +59,8 @@ struct Change {
     locked: bool,
     /// When it was heard.
     heard: Wall,
+    /// The lock has jammed since: it may have been a hope.
+    doubtful: bool,
 }
 
 impl Lock {
@@ -92,15 +97,26 @@ pub fn state(device: &mut Device, state: LockState, teller: &mut Teller<'_>) -> 
         device.lock.locked = Some(locked);
         return true;
     };
-    match device.lock.change.as_ref().map(|c| c.locked) {
+    match device.lock.change.as_ref().map(|c| (c.locked, c.doubtful)) {
         // It waits already.
-        Some(waiting) if waiting == locked => return changed,
+        Some((waiting, false)) if waiting == locked => return changed,
+        // The lock itself has said it once more.
+        Some((waiting, true)) if waiting == locked => {
+            give_up_waiting(device, teller);
+            return true;
+        }
+        // It did not happen.
+        Some((_, true)) => {
+            device.lock.change = None;
+            teller.cancel(device, Concern::Lock);
+            return changed;
+        }
         // There and back before anybody explained it: both happened.
-        Some(_) => give_up_waiting(device, teller),
+        Some((_, false)) => give_up_waiting(device, teller),
         None if known == locked => return changed,
         None => {}
     }
-    device.lock.change = Some(Change { locked, heard: teller.now.wall });
+    device.lock.change = Some(Change { locked, heard: teller.now.wall, doubtful: false });
     if matches!(device.key, DeviceKey::Zwave { .. }) || device.lock.tells_operations {
         teller.wake(device, Concern::Lock, teller.now.mono + WAIT);
     } else {
@@ -122,10 +138,12 @@ pub fn remembered(device: &mut Device, state: LockState, teller: &mut Teller<'_>
     }
 }
 
-/// The motor gave up: a state and a warning. A change that waited was the lock's hope.
+/// The motor gave up: a state and a warning.
 fn jam(device: &mut Device, state: LockState, teller: &mut Teller<'_>) -> bool {
-    device.lock.change = None;
-    teller.cancel(device, Concern::Lock);
+    if let Some(change) = &mut device.lock.change {
+        change.doubtful = true;
+        teller.wake(device, Concern::Lock, teller.now.mono + VERIFIED);
+    }
     let since = device.lock.jammed_since;
     device.lock.jammed_since.get_or_insert(teller.now.wall);
     device.lock.state.replace(state) != Some(state) || since.is_none()

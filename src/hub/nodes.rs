@@ -15,9 +15,9 @@ use crate::time::Mono;
 /// A verdict: `None` is present, a code is why it is not.
 pub type Verdict = (DeviceKey, Option<ErrorCode>);
 
-/// How long the others may take to show that they live. A dead FLiRS node costs the driver 1 to 4 s, and a few of them are asked, one
-/// after the other.
-const WITNESS_WITHIN: Duration = Duration::from_secs(15);
+/// How long the others may take to show that they live: one that listens answers in 1 to 2 s, and a few of them are asked, one after the
+/// other.
+const WITNESS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A death is not told before: a node that answers on the second attempt takes it back, one that is being removed is told as removed.
 const CERTAIN_AFTER: Duration = Duration::from_secs(2);
@@ -353,7 +353,7 @@ mod tests {
         nodes.status(key(2), NodeStatus::Dead, s(10));
         assert_eq!(judge(&mut nodes, s(10)).0, []);
         let told = run(&mut nodes, s(60)).into_iter().find(|(_, verdicts, _)| !verdicts.is_empty());
-        assert_eq!(told, Some((s(25), vec![(key(2), Some(ErrorCode::DeviceDisconnected))], vec![])));
+        assert_eq!(told, Some((s(15), vec![(key(2), Some(ErrorCode::DeviceDisconnected))], vec![])));
     }
 
     #[test]

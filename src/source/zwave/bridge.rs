@@ -115,13 +115,21 @@ impl Bridge {
         vec![Input::Link(self.link(), LinkNews::BridgeDown(reason))]
     }
 
-    /// A capture says that the link is up; the messages that follow say the rest.
+    /// A capture says that the link is up again. Until messages say otherwise, the nodes are as they were.
     pub fn linked(&mut self) -> Vec<Input> {
         let mut out = Vec::new();
-        if let Some(home) = self.home {
-            self.is_up(home, &mut out);
-        }
+        self.is_back(&mut out);
         out
+    }
+
+    fn is_back(&mut self, out: &mut Vec<Input>) {
+        let Some(home) = self.home else { return };
+        self.is_up(home, out);
+        let nodes: Vec<(u16, NodeStatus)> =
+            self.nodes.iter().filter_map(|(id, node)| Some((*id, node.status?))).collect();
+        for (id, status) in nodes {
+            self.report(id, vec![Signal::Node(status)], out);
+        }
     }
 
     /// The command that does what the hub asks; `None` where it is another network's business.
@@ -274,7 +282,10 @@ impl Bridge {
             ("controller", "status changed") => match event.status {
                 Some(UNRESPONSIVE) => out.extend(self.down(DownReason::DriverDown)),
                 // What happened meanwhile was missed: ask for everything again.
-                Some(READY) if !self.up => self.listen(),
+                Some(READY) if !self.up => {
+                    self.is_back(out);
+                    self.listen();
+                }
                 _ => {}
             },
             // The driver was restarted within its server.
@@ -305,10 +316,10 @@ impl Bridge {
                 }
                 return;
             }
-            "alive" => Said { signals: vec![Signal::Node(NodeStatus::Alive)], poll: true },
-            "dead" => Some(Signal::Node(NodeStatus::Dead)).into(),
-            "wake up" => Some(Signal::Node(NodeStatus::Awake)).into(),
-            "sleep" => Some(Signal::Node(NodeStatus::Asleep)).into(),
+            "alive" => self.status(id, NodeStatus::Alive),
+            "dead" => self.status(id, NodeStatus::Dead),
+            "wake up" => self.status(id, NodeStatus::Awake),
+            "sleep" => self.status(id, NodeStatus::Asleep),
             "value updated" | "value added" | "value notification" => {
                 let Some(value) = self.read::<ValueState>(&event.args) else { return };
                 let Some(node) = self.node(id) else { return };
@@ -341,6 +352,14 @@ impl Bridge {
         }
     }
 
+    /// The driver's word on a node. One that is back from the dead may have been operated meanwhile.
+    fn status(&mut self, id: u16, status: NodeStatus) -> Said {
+        if let Some(node) = self.node(id) {
+            node.status = Some(status);
+        }
+        Said { signals: vec![Signal::Node(status)], poll: status == NodeStatus::Alive }
+    }
+
     fn notification(&mut self, at: Mono, id: u16, event: &Event) -> Option<Said> {
         match event.cc_id {
             Some(cc::NOTIFICATION) => {
@@ -362,7 +381,8 @@ impl Bridge {
             // The battery's only notification is "battery low"; its level does not change with it.
             Some(cc::BATTERY) => {
                 let low = event.args.get("eventType").and_then(Value::as_str) == Some("battery low");
-                Some(low.then_some(Signal::BatteryLow(true)).into())
+                let node = self.node(id)?;
+                Some(if low { node.battery_low() } else { Said::default() })
             }
             _ => Some(Said::default()),
         }

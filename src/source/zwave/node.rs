@@ -76,6 +76,12 @@ pub struct Node {
     locked: Option<bool>,
     jammed: bool,
     keypad_disabled: bool,
+    /// The driver's last word on it.
+    pub status: Option<NodeStatus>,
+    /// It said "low" in the place of a level.
+    low_for_level: bool,
+    /// It wants its battery charged or replaced.
+    wants_replacing: bool,
     /// The type of a v1 alarm waits for its level.
     alarm_type: Option<(Mono, u8)>,
     /// When the other fields of a Door Lock report were last told: a report tells them before the mode, the driver's hope does not.
@@ -98,10 +104,11 @@ impl Node {
     /// Takes a dump of the node over. What it remembers of states is old news: each is a [`Signal::Remembered`].
     pub fn dump(&mut self, at: Mono, state: &NodeState) -> Vec<Signal> {
         self.ready = state.ready;
+        self.status = status(state.status);
         self.manufacturer = state.manufacturer_id;
         let description = self.describe(state);
         let mut signals = vec![Signal::Described(Box::new(description))];
-        signals.extend(status(state.status).map(Signal::Node));
+        signals.extend(self.status.map(Signal::Node));
         let mut mode = None;
         for value in &state.values {
             let Ok(v) = serde_json::from_value::<ValueState>(value.clone()) else { continue };
@@ -242,6 +249,11 @@ impl Node {
             (cc::NOTIFICATION, "Siren", "Siren status") if self.is_bell && v.number() == Some(1) => {
                 self.event(at, (v.command_class, 0, 0), Signal::Doorbell)
             }
+            (cc::BATTERY, "level", _) => self.battery(map::value(v)),
+            (cc::BATTERY, "rechargeOrReplace", _) => {
+                self.wants_replacing = v.number().is_some_and(|n| n >= 1);
+                map::value(v).into()
+            }
             (cc::MULTILEVEL_SENSOR, sensor, _) if v.metadata.unit.is_none() => {
                 map::sensor_value(sensor, v.value().as_f64(), self.units.get(sensor).map(String::as_str)).into()
             }
@@ -289,6 +301,19 @@ impl Node {
     fn is_hope(&self, at: Mono) -> bool {
         let just = |then: Option<Mono>| then.is_some_and(|t| at.since(t) <= SAME_FRAME);
         just(self.target_at) && !just(self.report_at)
+    }
+
+    /// Its battery is low, and it says no level.
+    pub fn battery_low(&mut self) -> Said {
+        self.battery(Some(Signal::BatteryLow(true)))
+    }
+
+    /// A level takes the "low" back that stood in its place.
+    fn battery(&mut self, said: Option<Signal>) -> Said {
+        let low = said == Some(Signal::BatteryLow(true));
+        let was_low = said.is_some() && std::mem::replace(&mut self.low_for_level, low);
+        let taken_back = was_low && !low && !self.wants_replacing;
+        Said { signals: taken_back.then_some(Signal::BatteryLow(false)).into_iter().chain(said).collect(), poll: false }
     }
 
     fn user_code(&self, v: &ValueState) -> Option<Signal> {

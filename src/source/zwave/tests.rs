@@ -121,7 +121,7 @@ fn every_step_of_a_real_transcript_says_what_happened_and_no_more() {
         ("tamper cleared (7/0)", vec![(2, Signal::Tamper(false))]),
         ("battery 55", vec![(2, Signal::Battery { percent: 55 })]),
         ("battery LOW 0xFF (v1)", vec![(2, Signal::BatteryLow(true))]),
-        ("battery 90", vec![(2, Signal::Battery { percent: 90 })]),
+        ("battery 90", vec![(2, Signal::BatteryLow(false)), (2, Signal::Battery { percent: 90 })]),
         (
             "battery v2 20% replace soon",
             vec![
