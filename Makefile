@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test check sim bench doctor
+.PHONY: help prepare build demo test check sim bench truth doctor
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ check: ## What must hold before a change lands: format, lints, dependencies
 
 sim: ## Play 10,000 seeds of the whole hub (SIM_SEED=n plays one)
 	SIM_SEEDS=$(or $(SIM_SEEDS),10000) $(CARGO) test --test sim -- --nocapture
+
+truth: ## Hold the presence judge against 37 kinds of buildings, and write the table in docs/presence.md (minutes)
+	TRUTH_WRITE=1 $(CARGO) test --profile bench --test truth -- --ignored --nocapture the_full_table
 
 bench: ## Measure the hot paths
 	$(CARGO) bench $(ARGS)

@@ -60,8 +60,10 @@ pub struct Adapter {
     /// Powered and scanning.
     pub able: bool,
     pub deaf: Deaf,
-    /// Watched devices that it hears.
-    pub hears: u32,
+    /// Its deafness had been told, and it heard something since.
+    pub hears_again: bool,
+    /// Watched devices that it hears often enough to compare their silence.
+    hears: u32,
     /// Hearing time settled up to `settled`.
     time_s: f64,
     settled: Mono,
@@ -84,6 +86,7 @@ impl Adapter {
             name,
             able: true,
             deaf: Deaf::No,
+            hears_again: false,
             hears: 0,
             time_s: 0.0,
             settled: now,
@@ -117,11 +120,12 @@ impl Adapter {
         if !self.comparable() {
             return None;
         }
-        if !self.awake {
-            return Some(self.last);
-        }
-        let patience = (CHANCE_GAPS * self.pace_s).max(SHORTEST_DEAF_S);
-        Some(self.last + Duration::from_millis((patience * 1000.0) as u64))
+        Some(if self.awake { self.last + self.patience() } else { self.last })
+    }
+
+    fn patience(&self) -> Duration {
+        let seconds = (CHANCE_GAPS * self.pace_s).max(SHORTEST_DEAF_S);
+        Duration::from_millis((seconds * 1000.0) as u64)
     }
 
     fn comparable(&self) -> bool {
@@ -155,9 +159,11 @@ impl Adapter {
         if self.able && !self.comparable() {
             return None;
         }
+        // Where little is heard, longer silences than these are chance.
+        let silence = if self.able && self.awake { self.patience() } else { Duration::ZERO };
         match self.deaf {
-            Deaf::No if self.able => Some(self.last + RESTART_AFTER),
-            Deaf::No | Deaf::Restarted => Some(self.last + TOLD_AFTER),
+            Deaf::No if self.able => Some(self.last + RESTART_AFTER.max(silence)),
+            Deaf::No | Deaf::Restarted => Some(self.last + TOLD_AFTER.max(silence + RESTART_AFTER)),
             Deaf::Told => None,
         }
     }
@@ -181,7 +187,9 @@ impl Adapter {
         self.last = now;
         self.awake = true;
         self.able = true;
-        std::mem::replace(&mut self.deaf, Deaf::No) == Deaf::Told
+        let ended = std::mem::replace(&mut self.deaf, Deaf::No) == Deaf::Told;
+        self.hears_again |= ended;
+        ended
     }
 
     /// It heard a device that nobody watches: that too is hearing.
@@ -208,12 +216,16 @@ impl Adapter {
             return;
         }
         self.settle(now);
+        self.settled = now;
         self.able = able;
-        self.last = now;
         self.awake = false;
+        // A scan that is restarted because it hears nothing does not begin its silence anew.
+        if self.deaf == Deaf::No {
+            self.last = now;
+        }
     }
 
-    /// It hears one device more, or one less.
+    /// It hears one comparable device more, or one less.
     pub fn hears(&mut self, more: bool, now: Mono) {
         // The rule that time is counted by may change with the number: what is past is past.
         self.settle(now);

@@ -52,6 +52,12 @@ impl Building {
         if all.into_iter().all(sane) && self.slowest_s.is_finite() { self } else { Building::default() }
     }
 
+    /// Whether the difference is worth a write.
+    pub fn differs(&self, stored: &Building) -> bool {
+        let grown = |now: f64, then: f64| now > then * 1.2 || now < then;
+        grown(self.device_s, stored.device_s) || grown(self.fades, stored.fades) || self.slowed != stored.slowed
+    }
+
     pub fn observed(&mut self, seconds: f32) {
         self.device_s += f64::from(seconds);
         if self.device_s > MEMORY_DEVICE_DAYS * DAY_S {

@@ -15,6 +15,8 @@ mod adapter;
 mod building;
 mod loss;
 mod rhythm;
+#[cfg(test)]
+mod tests;
 mod watched;
 
 use std::cmp::Reverse;
@@ -60,9 +62,10 @@ pub struct Judge {
     queue: BinaryHeap<Reverse<(Mono, u32)>>,
     adapters: Vec<Adapter>,
     building: Building,
+    building_stored: Building,
     began: Option<Mono>,
-    /// An adapter whose deafness had been told hears again.
-    hears_again: Option<Mono>,
+    /// Since when an adapter hears again whose deafness had been told.
+    hear_again: Option<Mono>,
     /// Restored models of devices that are not watched yet.
     models: HashMap<DeviceKey, Model>,
 }
@@ -111,6 +114,7 @@ impl Judge {
         self.lost(at, now);
         if let Some(watched) = &mut self.devices[at as usize] {
             watched.lost_with_hub = true;
+            watched.ears.iter().for_each(|e| self.adapters[usize::from(e.adapter)].deaf = Deaf::Told);
         }
     }
 
@@ -123,22 +127,19 @@ impl Judge {
         let adapter = &mut self.adapters[usize::from(index)];
         let Some(&at) = self.by_key.get(&key) else {
             if adapter.overheard(key, now) {
-                self.hears_again = Some(now);
+                self.hear_again.get_or_insert(now);
             }
             return false;
         };
         if adapter.heard(now) {
-            self.hears_again = Some(now);
+            self.hear_again.get_or_insert(now);
         }
         let Some(watched) = self.devices[at as usize].as_mut() else { return false };
         watched.irregular = irregular;
-        let new_ear = watched.heard(index, &mut self.adapters, &mut self.building, now);
-        watched.lost_with_hub = false;
-        let news = !std::mem::replace(&mut watched.present, true);
+        watched.heard(index, &mut self.adapters, &mut self.building, now);
+        let news = !watched.present;
         if news {
             self.found(at, now);
-        } else if new_ear {
-            self.adapters[usize::from(index)].hears(true, now);
         }
         news
     }
@@ -146,9 +147,9 @@ impl Judge {
     /// A device is present from now on.
     fn found(&mut self, at: u32, now: Mono) {
         let Some(watched) = self.devices[at as usize].as_mut() else { return };
-        for ear in &watched.ears {
-            self.adapters[usize::from(ear.adapter)].hears(true, now);
-        }
+        watched.present = true;
+        watched.lost_with_hub = false;
+        watched.compare(&mut self.adapters, &self.building, now);
         watched.due = now + LOOK_EVERY;
         self.queue.push(Reverse((watched.due, at)));
     }
@@ -174,7 +175,7 @@ impl Judge {
     pub fn wake_at(&self) -> Option<Mono> {
         let device = self.queue.peek().map(|Reverse((at, _))| *at);
         let adapters = self.adapters.iter().filter_map(Adapter::due).min();
-        [device, adapters, self.hears_again].into_iter().flatten().min()
+        [device, adapters, self.hear_again].into_iter().flatten().min()
     }
 
     /// Says what silence says at `now`.
@@ -182,7 +183,7 @@ impl Judge {
         if let Some(began) = self.began {
             self.building.age_s = self.building.age_s.max(now.since(began).as_secs_f64());
         }
-        if self.hears_again.take().is_some() {
+        if self.hear_again.take().is_some() {
             self.take_back(now, verdicts);
         }
         self.judge_adapters(now, verdicts, actions);
@@ -195,6 +196,7 @@ impl Judge {
             if watched.due != due || !watched.present {
                 continue;
             }
+            watched.compare(&mut self.adapters, &self.building, now);
             match look(watched, &self.adapters, &self.building, now) {
                 Some(next) => {
                     watched.due = next;
@@ -212,12 +214,8 @@ impl Judge {
     fn lost(&mut self, at: u32, now: Mono) {
         let Some(watched) = self.devices[at as usize].as_mut() else { return };
         watched.due = Mono(u64::MAX);
-        if !std::mem::replace(&mut watched.present, false) {
-            return;
-        }
-        for ear in &watched.ears {
-            self.adapters[usize::from(ear.adapter)].hears(false, now);
-        }
+        watched.present = false;
+        watched.compare(&mut self.adapters, &self.building, now);
     }
 
     fn judge_adapters(&mut self, now: Mono, verdicts: &mut Vec<Verdict>, actions: &mut Vec<Action>) {
@@ -258,15 +256,14 @@ impl Judge {
         let first = verdicts.len();
         for at in 0..self.devices.len() {
             let Some(watched) = &mut self.devices[at] else { continue };
-            let hears = |e: &watched::Ear| self.adapters[usize::from(e.adapter)].deaf == Deaf::No;
-            if watched.lost_with_hub && watched.ears.iter().any(hears) {
-                watched.lost_with_hub = false;
-                watched.present = true;
+            let again = |e: &watched::Ear| self.adapters[usize::from(e.adapter)].hears_again;
+            if watched.lost_with_hub && watched.ears.iter().any(again) {
                 watched.silence_begins(&self.adapters, now);
                 verdicts.push((watched.key, None));
                 self.found(at as u32, now);
             }
         }
+        self.adapters.iter_mut().for_each(|a| a.hears_again = false);
         verdicts[first..].sort();
     }
 
@@ -281,7 +278,10 @@ impl Judge {
             }
         }
         rows.sort_by(|a, b| a.0.cmp(&b.0));
-        rows.extend(serde_json::to_value(self.building).ok().map(|value| (BUILDING.to_owned(), value)));
+        if self.building.differs(&self.building_stored) {
+            rows.extend(serde_json::to_value(self.building).ok().map(|value| (BUILDING.to_owned(), value)));
+            self.building_stored = self.building;
+        }
         rows
     }
 
@@ -289,6 +289,7 @@ impl Judge {
     pub fn restore(&mut self, row: &str, value: Value) {
         if row == BUILDING {
             self.building = serde_json::from_value(value).map(Building::restored).unwrap_or_default();
+            self.building_stored = self.building;
         } else if let (Ok(key), Ok(model)) = (row.parse(), serde_json::from_value(value)) {
             self.models.insert(key, model);
         }

@@ -42,6 +42,10 @@ const ENOUGH_MISSES: f32 = 20.0;
 /// learned, and ten intervals of an hour are as long as anybody waits.
 const DECLARED_MISSES: std::ops::RangeInclusive<u32> = 3..=10;
 
+/// Devices that send less often than this are not compared with others: what they all say in two minutes is too little to tell
+/// a deaf adapter by.
+const COMPARED_S: f32 = 60.0;
+
 /// Adapters that one device is judged on. A fifth one replaces the one that heard it longest ago.
 const EARS: usize = 4;
 
@@ -58,6 +62,8 @@ pub struct Ear {
     slot: f64,
     /// When any adapter last heard any advert: silence counts from here.
     pub silent_from: f64,
+    /// It is one of the devices by whose common silence the adapter is judged.
+    compared: bool,
 }
 
 #[derive(Debug)]
@@ -157,8 +163,24 @@ impl Watched {
         self.declared.unwrap_or_else(|| self.rhythm.slowest())
     }
 
-    /// It was heard by `adapter` at `now`. True where this adapter did not hear it before.
-    pub fn heard(&mut self, adapter: u8, adapters: &mut [Adapter], building: &mut Building, now: Mono) -> bool {
+    /// Says to each adapter whether this is one of the devices that it is judged by: there, regular, and still heard by it.
+    pub fn compare(&mut self, adapters: &mut [Adapter], building: &Building, now: Mono) {
+        let regular = self.present
+            && self.declared.is_none()
+            && !self.irregular
+            && (f32::MIN_POSITIVE..=COMPARED_S).contains(&self.rhythm.interval());
+        for n in 0..self.ears.len() {
+            let ear = &self.ears[n];
+            let compared = regular && Watched::entitled(ear, &self.patience(ear, building));
+            if compared != ear.compared {
+                adapters[usize::from(ear.adapter)].hears(compared, now);
+                self.ears[n].compared = compared;
+            }
+        }
+    }
+
+    /// It was heard by `adapter` at `now`.
+    pub fn heard(&mut self, adapter: u8, adapters: &mut [Adapter], building: &mut Building, now: Mono) {
         let time = adapters[usize::from(adapter)].time(now);
         let found = self.ears.iter().position(|e| e.adapter == adapter);
         if let Some(n) = found {
@@ -180,7 +202,6 @@ impl Watched {
             ear.silent_from = adapters[usize::from(ear.adapter)].time(now);
         }
         self.heard_at = now;
-        found.is_none()
     }
 
     fn add_ear(&mut self, adapter: u8, time: f64, adapters: &mut [Adapter], now: Mono) {
@@ -188,12 +209,20 @@ impl Watched {
             let quiet = |e: &Ear| adapters[usize::from(e.adapter)].time(now) - e.heard;
             let longest = (0..EARS).max_by(|a, b| quiet(&self.ears[*a]).total_cmp(&quiet(&self.ears[*b]))).unwrap_or(0);
             let gone = self.ears.swap_remove(longest);
-            if self.present {
+            if gone.compared {
                 adapters[usize::from(gone.adapter)].hears(false, now);
             }
         }
         let loss = Loss::default();
-        self.ears.push(Ear { adapter, loss, before_run: loss, heard: time, slot: time, silent_from: time });
+        self.ears.push(Ear {
+            adapter,
+            loss,
+            before_run: loss,
+            heard: time,
+            slot: time,
+            silent_from: time,
+            compared: false,
+        });
     }
 
     fn begin_slot(&mut self, adapters: &[Adapter], now: Mono) {
@@ -348,7 +377,7 @@ impl Watched {
             .filter_map(|e| Some((adapter(&e.adapter)?, e)))
             .map(|(adapter, e)| {
                 let loss = Loss::restored(e.heard, e.missed);
-                Ear { adapter, loss, before_run: loss, heard: 0.0, slot: 0.0, silent_from: 0.0 }
+                Ear { adapter, loss, before_run: loss, heard: 0.0, slot: 0.0, silent_from: 0.0, compared: false }
             })
             .collect();
         self.stored = Some(model);

@@ -1,0 +1,343 @@
+//! Scenarios of the judge in simulated time: devices that send every two seconds unless said otherwise.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::signal::Address;
+
+fn key(n: u8) -> DeviceKey {
+    DeviceKey::Ble(Address([0xC0, 0xFF, 0xEE, 0, 0, n]))
+}
+
+fn link(n: u8) -> Link {
+    Link::Adapter(format!("hci{n}").into())
+}
+
+const DEVICE: ErrorCode = ErrorCode::DeviceDisconnected;
+const HUB: ErrorCode = ErrorCode::HubDisconnected;
+
+/// A judge, its clock, and what it said: (second, device, `None` for present).
+#[derive(Default)]
+struct Room {
+    judge: Judge,
+    now: u64,
+    said: Vec<(u64, DeviceKey, Option<ErrorCode>)>,
+    restarts: Vec<u64>,
+}
+
+impl Room {
+    fn with(devices: u8) -> Room {
+        let mut room = Room::default();
+        (1..=devices).for_each(|n| room.judge.watch(key(n), None, false, Mono(0)));
+        room
+    }
+
+    fn advance(&mut self, to: u64) {
+        while let Some(at) = self.judge.wake_at().filter(|at| at.0 <= to) {
+            let (mut verdicts, mut actions) = (Vec::new(), Vec::new());
+            self.judge.judge(at, &mut verdicts, &mut actions);
+            self.said.extend(verdicts.into_iter().map(|(key, code)| (at.0 / 1000, key, code)));
+            self.restarts.extend(actions.iter().map(|_| at.0 / 1000));
+        }
+        self.now = to;
+    }
+
+    fn heard(&mut self, device: DeviceKey, adapter: u8) {
+        if self.judge.heard(device, &link(adapter), false, Mono(self.now)) {
+            self.said.push((self.now / 1000, device, None));
+        }
+    }
+
+    /// These are heard on these adapters for so long, each every two seconds, a little apart.
+    fn hears(&mut self, devices: &[u8], adapters: &[u8], seconds: u64) {
+        let end = self.now + seconds * 1000;
+        let begin = self.now;
+        for slot in (begin..end).step_by(2000) {
+            for (n, device) in devices.iter().enumerate() {
+                self.advance(slot + n as u64 * 20);
+                adapters.iter().for_each(|adapter| self.heard(key(*device), *adapter));
+            }
+        }
+        self.advance(end);
+    }
+
+    fn silence(&mut self, seconds: u64) {
+        self.advance(self.now + seconds * 1000);
+    }
+
+    /// What was said since the last call.
+    fn said(&mut self) -> Vec<(DeviceKey, Option<ErrorCode>)> {
+        self.said.drain(..).map(|(_, key, code)| (key, code)).collect()
+    }
+
+    fn patience(&self, device: u8) -> f32 {
+        self.judge.explain(&key(device), Mono(self.now)).expect("a watched device").adapters[0].deadline_s
+    }
+}
+
+#[test]
+fn a_device_that_leaves_is_told_within_half_a_minute_and_back_on_its_first_advert() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    assert_eq!(room.said().len(), 4);
+    let left = room.now / 1000;
+    room.hears(&[1, 2, 3], &[0], 600);
+    let (at, device, code) = room.said[0];
+    assert_eq!((device, code, room.said.len()), (key(4), Some(DEVICE), 1));
+    assert!((20..=30).contains(&(at - left)), "{}", at - left);
+    room.heard(key(4), 0);
+    assert_eq!(room.said.last(), Some(&(room.now / 1000, key(4), None)));
+}
+
+#[test]
+fn silence_of_everything_is_the_adapters() {
+    let mut room = Room::with(3);
+    room.hears(&[1, 2, 3], &[0], 1200);
+    room.said();
+    let from = room.now / 1000;
+    room.silence(100);
+    room.hears(&[1, 2, 3], &[0], 60);
+    assert_eq!(room.said(), []);
+    assert!(matches!(room.restarts[..], [at] if (58..=61).contains(&(at - from))), "{:?}", room.restarts);
+}
+
+#[test]
+fn deafness_that_lasts_is_told_as_the_hubs_and_taken_back_when_it_ends() {
+    let mut room = Room::with(3);
+    room.hears(&[1, 2, 3], &[0], 1200);
+    room.said();
+    room.silence(600);
+    assert_eq!(room.said(), [(key(1), Some(HUB)), (key(2), Some(HUB)), (key(3), Some(HUB))]);
+    // The first advert of any of them ends it for all; the one that left meanwhile is then told as lost itself.
+    room.hears(&[1, 2], &[0], 300);
+    assert_eq!(room.said(), [(key(1), None), (key(2), None), (key(3), None), (key(3), Some(DEVICE))]);
+}
+
+#[test]
+fn of_two_devices_the_silence_is_their_own() {
+    let mut room = Room::with(2);
+    room.hears(&[1, 2], &[0], 1200);
+    room.said();
+    room.silence(60);
+    assert_eq!(room.said(), [(key(1), Some(DEVICE)), (key(2), Some(DEVICE))]);
+    assert!(room.restarts.is_empty());
+}
+
+#[test]
+fn strangers_too_show_whether_the_adapter_hears() {
+    let mut room = Room::with(1);
+    room.hears(&[1, 101, 102], &[0], 1200);
+    room.said();
+    room.silence(60);
+    room.hears(&[1, 101, 102], &[0], 60);
+    assert_eq!(room.said(), []);
+    room.hears(&[101, 102], &[0], 60);
+    assert_eq!(room.said(), [(key(1), Some(DEVICE))]);
+}
+
+#[test]
+fn a_device_that_another_adapter_hears_is_not_lost_with_the_deaf_one() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 60);
+    for _ in 0..600 {
+        room.hears(&[1, 2, 3], &[0, 1], 2);
+        room.heard(key(4), 0);
+    }
+    room.said();
+    room.hears(&[1, 2, 3], &[1], 300);
+    assert_eq!(room.said(), [(key(4), Some(HUB))]);
+}
+
+#[test]
+fn an_adapter_that_is_off_loses_its_devices_with_the_hub_however_few() {
+    let mut room = Room::with(1);
+    room.hears(&[1], &[0], 1200);
+    room.said();
+    room.judge.adapter(&link(0), false, Mono(room.now));
+    room.silence(100);
+    assert_eq!(room.said(), []);
+    room.silence(100);
+    assert_eq!(room.said(), [(key(1), Some(HUB))]);
+    room.judge.adapter(&link(0), true, Mono(room.now));
+    room.hears(&[1], &[0], 10);
+    assert_eq!(room.said(), [(key(1), None)]);
+}
+
+#[test]
+fn few_slow_devices_do_not_make_an_adapter_deaf() {
+    let mut room = Room::with(3);
+    for _ in 0..100 {
+        for n in 1..=3 {
+            room.silence(15);
+            room.heard(key(n), 0);
+        }
+    }
+    room.said();
+    room.silence(80);
+    assert_eq!((room.said(), &room.restarts[..]), (Vec::new(), &[][..]));
+}
+
+#[test]
+fn a_device_that_speaks_only_when_something_happens_is_never_lost_by_silence() {
+    let mut room = Room::with(4);
+    room.judge.heard(key(4), &link(0), true, Mono(0));
+    room.hears(&[1, 2, 3], &[0], 90_000);
+    assert!(!room.said().contains(&(key(4), Some(DEVICE))));
+}
+
+#[test]
+fn a_sleepy_device_is_judged_by_the_interval_it_declared() {
+    let mut room = Room::with(3);
+    room.judge.watch(key(4), Some(Duration::from_secs(600)), false, Mono(0));
+    for _ in 0..20 {
+        room.heard(key(4), 0);
+        room.hears(&[1, 2, 3], &[0], 600);
+    }
+    room.said();
+    // One wake-up missed, and heard again.
+    room.hears(&[1, 2, 3], &[0], 700);
+    room.heard(key(4), 0);
+    assert_eq!(room.said(), []);
+    room.hears(&[1, 2, 3], &[0], 10 * 600 + 400);
+    assert_eq!(room.said(), [(key(4), Some(DEVICE))]);
+}
+
+#[test]
+fn a_burst_teaches_nothing() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1200);
+    let before = room.patience(1);
+    for _ in 0..20 {
+        for _ in 0..10 {
+            room.silence(0);
+            room.advance(room.now + 100);
+            room.heard(key(1), 0);
+        }
+        room.hears(&[1, 2, 3, 4], &[0], 60);
+    }
+    assert!((room.patience(1) - before).abs() <= 0.3 * before, "{before} {}", room.patience(1));
+}
+
+#[test]
+fn a_slow_rhythm_is_learned_at_once_and_remembered() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1200);
+    for _ in 0..10 {
+        room.hears(&[2, 3, 4], &[0], 10);
+        room.heard(key(1), 0);
+    }
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    room.said();
+    room.hears(&[2, 3, 4], &[0], 40);
+    room.heard(key(1), 0);
+    assert_eq!(room.said(), []);
+}
+
+#[test]
+fn after_a_restart_a_device_has_its_own_patience_from_the_start() {
+    let mut room = Room::with(3);
+    room.hears(&[1, 2, 3], &[0], 1800);
+    let before = room.patience(1);
+    let rows = room.judge.model();
+    let mut again = Room::default();
+    rows.into_iter().for_each(|(row, value)| again.judge.restore(&row, value));
+    (1..=3).for_each(|n| again.judge.watch(key(n), None, true, Mono(0)));
+    assert_eq!(again.patience(1), before);
+    again.hears(&[2, 3], &[0], 15);
+    assert_eq!(again.said(), []);
+    again.hears(&[2, 3], &[0], 60);
+    assert_eq!(again.said(), [(key(1), Some(DEVICE))]);
+}
+
+#[test]
+fn what_is_learned_is_written_only_when_it_moves_a_deadline() {
+    let mut room = Room::with(3);
+    room.hears(&[1, 2, 3], &[0], 7200);
+    assert_eq!(room.judge.model().len(), 4);
+    room.hears(&[1, 2, 3], &[0], 600);
+    assert_eq!(room.judge.model(), []);
+}
+
+#[test]
+fn a_model_that_cannot_be_read_is_learned_again() {
+    let mut judge = Judge::default();
+    for value in [
+        serde_json::json!("oops"),
+        serde_json::json!({"interval_s": -1e30, "ears": [{"adapter": "hci0", "heard": 1e300, "missed": -5.0}]}),
+    ] {
+        judge.restore("ble:C0:FF:EE:00:00:01", value.clone());
+        judge.restore("building", value);
+        judge.watch(key(1), None, true, Mono(0));
+        let deadline = judge.explain(&key(1), Mono(0)).map(|e| e.adapters.first().map_or(0.0, |a| a.deadline_s));
+        assert!(deadline.is_some_and(f32::is_finite));
+    }
+}
+
+#[test]
+fn z_wave_is_judged_elsewhere() {
+    let mut judge = Judge::default();
+    let node = DeviceKey::Zwave { home: 1, node: 2 };
+    judge.watch(node, None, true, Mono(0));
+    assert!(!judge.heard(node, &Link::Network("main".into()), false, Mono(5)));
+    assert_eq!((judge.wake_at(), judge.explain(&node, Mono(5))), (None, None));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Heard { device: u8, adapter: u8, irregular: bool },
+    Able { adapter: u8, able: bool },
+    Watch { device: u8, present: bool },
+    Forget { device: u8 },
+    Wait { ms: u64 },
+    Store,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..6u8, 0..20u8, any::<bool>()).prop_map(|(device, adapter, irregular)| Step::Heard { device, adapter, irregular }),
+        1 => (0..20u8, any::<bool>()).prop_map(|(adapter, able)| Step::Able { adapter, able }),
+        1 => (0..6u8, any::<bool>()).prop_map(|(device, present)| Step::Watch { device, present }),
+        1 => (0..6u8).prop_map(|device| Step::Forget { device }),
+        6 => prop_oneof![0..5u64, 0..3000u64, 0..500_000u64].prop_map(|ms| Step::Wait { ms }),
+        1 => Just(Step::Store),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: told by turns, never asleep over a due timer, no panic. A failure prints its steps.
+    #[test]
+    fn what_is_told_alternates(steps in prop::collection::vec(step(), 1..300)) {
+        let mut judge = Judge::default();
+        let mut present = HashMap::<DeviceKey, bool>::new();
+        let mut now = 0;
+        for step in steps {
+            match step {
+                Step::Heard { device, adapter, irregular } => {
+                    if judge.heard(key(device), &link(adapter), irregular, Mono(now)) {
+                        prop_assert_eq!(present.insert(key(device), true), Some(false));
+                    }
+                }
+                Step::Able { adapter, able } => judge.adapter(&link(adapter), able, Mono(now)),
+                Step::Watch { device, present: there } => {
+                    judge.watch(key(device), None, there, Mono(now));
+                    present.insert(key(device), there);
+                }
+                Step::Forget { device } => {
+                    judge.forget(&key(device), Mono(now));
+                    present.remove(&key(device));
+                }
+                Step::Wait { ms } => now += ms,
+                Step::Store => judge.model().into_iter().for_each(|(row, value)| judge.restore(&row, value)),
+            }
+            let mut verdicts = Vec::new();
+            while judge.wake_at().is_some_and(|at| at <= Mono(now)) {
+                judge.judge(Mono(now), &mut verdicts, &mut Vec::new());
+            }
+            for (key, code) in verdicts {
+                prop_assert_eq!(present.insert(key, code.is_none()), Some(code.is_some()));
+            }
+        }
+    }
+}

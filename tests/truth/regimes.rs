@@ -1,0 +1,101 @@
+//! The kinds of buildings that the judge is held to.
+//!
+//! The judge has one setting for all of them. The first are those of the yardstick; the others were made to find out whether it
+//! is the building that is judged, or the yardstick.
+
+use super::trace::{Lasts, Often, PLAIN, Regime, Timing};
+
+const fn often(every: f64, lasts: Lasts) -> Often {
+    Often { every, lasts }
+}
+
+use Lasts::{Exponential as Exp, Uniform};
+
+/// The regimes of the yardstick.
+pub fn fixed() -> Vec<Regime> {
+    let wide = Regime { interval: (0.5, 5.0), ..PLAIN };
+    vec![
+        Regime { name: "steady", ..PLAIN },
+        Regime { name: "lossy", heard: (0.35, 0.6), ..wide.clone() },
+        Regime { name: "bursty", heard: (0.7, 0.95), fade: Some((often(600.0, Exp(20.0)), 0.05)), ..wide.clone() },
+        Regime { name: "slow", interval: (8.0, 12.0), heard: (0.5, 0.8), ..PLAIN },
+        Regime {
+            name: "idling",
+            interval: (1.0, 2.0),
+            heard: (0.7, 0.95),
+            idle: Some((often(1800.0, Exp(1200.0)), (8.0, 10.0))),
+            ..PLAIN
+        },
+        Regime { name: "stalls", heard: (0.8, 0.95), stall: Some(often(2400.0, Uniform(20.0, 90.0))), ..PLAIN },
+        Regime { name: "busy", heard: (0.8, 0.95), stall: Some(often(120.0, Uniform(2.0, 8.0))), ..PLAIN },
+        Regime { name: "lone", interval: (1.0, 3.0), heard: (0.8, 0.95), devices: 1, ..PLAIN },
+        Regime {
+            name: "twoears",
+            heard: (0.7, 0.9),
+            ears: 2,
+            stall: Some(often(1200.0, Uniform(60.0, 300.0))),
+            ..PLAIN
+        },
+        Regime { name: "restarts", heard: (0.7, 0.95), restart: Some(often(2700.0, Uniform(5.0, 60.0))), ..wide },
+        Regime { name: "visits", heard: (0.8, 0.95), stay: 240.0, ..PLAIN },
+    ]
+}
+
+/// Others, and mixtures.
+pub fn others() -> Vec<Regime> {
+    let wide = Regime { interval: (0.5, 5.0), heard: (0.7, 0.95), ..PLAIN };
+    let stall = Some(often(2400.0, Uniform(20.0, 90.0)));
+    let fade = Some((often(600.0, Exp(20.0)), 0.05));
+    vec![
+        Regime { name: "lossy stalls", heard: (0.35, 0.6), stall, ..wide.clone() },
+        Regime {
+            name: "slow restarts",
+            interval: (8.0, 12.0),
+            heard: (0.5, 0.8),
+            restart: Some(often(2700.0, Uniform(5.0, 60.0))),
+            ..PLAIN
+        },
+        Regime { name: "bursty stalls", fade, stall, ..wide.clone() },
+        Regime { name: "bursty visits", fade, stay: 240.0, ..wide.clone() },
+        Regime { name: "bursty two ears", fade, ears: 2, ..wide.clone() },
+        Regime { name: "jitter", timing: Timing::Jitter(0.3), ..wide.clone() },
+        Regime { name: "wild jitter", timing: Timing::Jitter(0.8), fair: false, ..wide.clone() },
+        Regime { name: "random", timing: Timing::Random, fair: false, ..wide.clone() },
+        Regime { name: "tens", interval: (15.0, 40.0), heard: (0.6, 0.95), ..PLAIN },
+        Regime { name: "any", interval: (0.1, 20.0), heard: (0.3, 0.98), ..PLAIN },
+        Regime { name: "changing", change: Some(1800.0), ..wide.clone() },
+        Regime {
+            name: "nightfall",
+            idle: Some((often(3600.0, Exp(1800.0)), (8.0, 10.0))),
+            together: true,
+            ..wide.clone()
+        },
+        Regime { name: "three", devices: 3, ..wide.clone() },
+        Regime { name: "pair", devices: 2, ..wide.clone() },
+        Regime { name: "lone slow", devices: 1, interval: (8.0, 12.0), heard: (0.5, 0.8), ..PLAIN },
+        Regime { name: "crowd", devices: 300, stall, ..wide.clone() },
+        Regime { name: "dark", dark: Some((often(900.0, Exp(20.0)), 0.05)), ..wide.clone() },
+        Regime { name: "noise", noise: Some((often(1200.0, Exp(300.0)), 0.5)), fair: false, ..wide.clone() },
+        Regime { name: "bursts", burst: Some((0.1, 8)), fair: false, ..wide.clone() },
+        Regime { name: "copies", burst: Some((1.0, 2)), interval: (2.0, 8.0), ..wide.clone() },
+        Regime { name: "deaf", stall: Some(often(3600.0, Uniform(150.0, 400.0))), ..wide.clone() },
+        Regime { name: "off and on", stall: Some(often(1800.0, Uniform(10.0, 400.0))), off: true, ..wide.clone() },
+        Regime {
+            name: "one ear off and on",
+            ears: 2,
+            stall: Some(often(1800.0, Uniform(60.0, 1200.0))),
+            off: true,
+            ..wide.clone()
+        },
+        Regime { name: "long away", stay: 240.0, away: (3600.0, 7200.0), ..wide.clone() },
+        Regime { name: "barely", interval: (0.5, 3.0), heard: (0.1, 0.3), fair: false, ..PLAIN },
+        Regime {
+            name: "idling lossy",
+            interval: (1.0, 2.0),
+            heard: (0.4, 0.7),
+            fair: false,
+            idle: Some((often(1800.0, Exp(1200.0)), (8.0, 10.0))),
+            ..PLAIN
+        },
+    ]
+}
