@@ -141,7 +141,7 @@ pub fn whole(trace: &Trace) -> Vec<Said> {
     let mut said = Vec::new();
     // 2026-01-01T00:00:00Z
     let start = 1_767_225_600_000;
-    replay(config.settings(None), Vec::new(), capture(trace).as_bytes(), |event| {
+    replay(&config, capture(trace).as_bytes(), |event| {
         let told = match (event.event_type, event.details.error_code) {
             (EventType::DeviceConnected, _) => Told::Connected,
             (EventType::DeviceDisconnected, Some(ErrorCode::HubDisconnected)) => Told::HubDisconnected,

@@ -97,7 +97,7 @@ pub struct Run {
     /// The shortest of all.
     least: f32,
     /// One of its gaps alone is more than chance explains.
-    pub surprising: bool,
+    surprising: bool,
 }
 
 /// What a gap turned out to be.
@@ -115,6 +115,13 @@ pub enum Beat {
     Slower { first: bool },
     /// The interval is shorter than it was taken for; with only the first gaps known, losses were counted wrong too.
     Quicker { at_first: bool },
+}
+
+impl Run {
+    /// Too long for losses, and without the beat that a slower rhythm has even when it does not last to be learned.
+    pub fn is_fade(&self) -> bool {
+        self.surprising && !(self.beat >= 2 && self.beat + 1 >= self.gaps)
+    }
 }
 
 impl Rhythm {

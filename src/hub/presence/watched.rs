@@ -24,7 +24,7 @@ const SHORTEST_S: f32 = 25.0;
 /// The same for a device heard for less than [`NEW_S`], whose fades and slow times are still to be met; it leaves a promise of
 /// 60 s some room.
 const SHORTEST_NEW_S: f32 = 55.0;
-const NEW_S: f32 = 900.0;
+const NEW_S: f32 = 600.0;
 
 /// The same while the building itself is new, and nothing is known of its fades: ten times the mean fade of a busy room (20 s).
 const SHORTEST_YOUNG_S: f32 = 200.0;
@@ -297,7 +297,7 @@ impl Watched {
     }
 
     fn run_ended(&mut self, run: &Run, ear: &Ear, building: &mut Building) {
-        if run.surprising {
+        if run.is_fade() {
             let interval = self.rhythm.slowest();
             let [explained, _] = ear.loss.need([f64::from(-SURPRISE_NATS).exp(), 0.5]);
             building.faded(run, explained as f32 * interval, self.rhythm.interval());
