@@ -50,6 +50,7 @@ const PRODUCTS: &[(u16, &str)] = &[
     (0x098B, "MCCGQ02HL"),
     (0x098C, "XMZNMST02YD"),
     (0x0997, "JTYJGD03MI"),
+    (0x09B0, "BGX-5/X1-3001"),
     (0x0A83, "CGPR1"),
     (0x0A8D, "RTCGQ02LM"),
     (0x0B48, "CGG1-ENCRYPTED"),
