@@ -96,6 +96,7 @@ impl Adapter {
             (Scan::On { .. }, ..) if self.restarts_in_vain > 0 => {
                 format!("scanning, but nothing is heard; restarted {} times", self.restarts_in_vain)
             }
+            (Scan::On { .. }, ..) if self.connecting => "connecting to a device".into(),
             (Scan::On { .. }, ..) => "scanning".into(),
             (_, _, Some(problem)) => format!("the scan cannot be started: {problem}"),
             (_, _, None) => "starting the scan".into(),
