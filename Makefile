@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test test-bluez check sim bench truth doctor
+.PHONY: help prepare build demo test test-bluez check sim bench truth doctor chaos
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,11 @@ test: prepare ## Run every test: real broker, real bus, real Z-Wave driver, real
 
 test-bluez: ## The radio on the real bluetoothd and Debian's kernel, in an emulated machine
 	@tests/vm/run
+
+chaos: ## Break the delivery at length: kill -9 500 times, flip every byte of a database; prints its seed
+	PORTCULLIS_KILLS=$${PORTCULLIS_KILLS:-500} PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$RANDOM} $(CARGO) test --test crash -- --nocapture
+	PORTCULLIS_EVERY=$${PORTCULLIS_EVERY:-1} PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$RANDOM} $(CARGO) test --test store -- --nocapture
+	$(CARGO) test --test mqtt_faults
 
 check: ## What must hold before a change lands: format, lints, dependencies
 	$(CARGO) fmt --check

@@ -46,7 +46,7 @@ impl Mosquitto {
         let text = format!(
             // As root it would become another user, who may not write here.
             "user {}\nlistener {} 127.0.0.1\npersistence true\npersistence_location {dir}/\nmax_inflight_messages 100\n\
-             max_queued_messages 1000000\nlog_dest stderr\nlog_type all\n{}",
+             max_queued_messages 1000000\nlog_dest stderr\nlog_type information\n{}",
             nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map_or("root".into(), |user| user.name),
             self.port,
             config.replace("{dir}", &dir.to_string()),
