@@ -112,7 +112,7 @@ fn each_mistake_is_one_line_with_its_path_and_the_way_out() {
         ("[ble]\nadapters = \"hci0\"".into(), "ble.adapters", "a list"),
         ("[ble]\nadapters = [\"usb\"]".into(), "ble.adapters", "hci0"),
         ("[[zwave]]\nname = \"main\"".into(), "zwave[0].url", "ws://127.0.0.1:3000"),
-        ("[[zwave]]\nname = \"main\"\nurl = \"http://h\"".into(), "zwave[0].url", "ws or wss"),
+        ("[[zwave]]\nname = \"main\"\nurl = \"http://h\"".into(), "zwave[0].url", "ws"),
         ("[zwave]\nname = \"main\"".into(), "zwave", "[[zwave]]"),
         ("hub = 3".into(), "hub", "[hub]"),
         ("[http]\nlisten = \"8470\"".into(), "http.listen", "127.0.0.1:8470"),

@@ -1,13 +1,11 @@
 //! API keys: who may ask over TCP, and for what. Kept hashed in `keys.json` in the state directory, mode 0600.
 //!
 //! A key is 192 random bits, so one round of SHA-256 hides it as well as any slow hash would. The file is the only truth: it
-//! is looked at again with every request that it may concern, so that a revoked key is refused at once.
+//! is read with every request, so that a revoked key is refused at once.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -66,12 +64,11 @@ pub enum KeyError {
 #[derive(Clone, Debug)]
 pub struct Keys {
     path: PathBuf,
-    cache: Arc<Mutex<(Option<SystemTime>, Vec<Key>)>>,
 }
 
 impl Keys {
     pub fn of(state_dir: &Path) -> Keys {
-        Keys { path: state_dir.join("keys.json"), cache: Arc::default() }
+        Keys { path: state_dir.join("keys.json") }
     }
 
     pub fn list(&self) -> Result<Vec<Key>, KeyError> {
@@ -132,15 +129,10 @@ impl Keys {
     /// The key that this is, if it is one. Takes the same time for every wrong one.
     pub fn check(&self, presented: &str) -> Result<Option<Key>, KeyError> {
         let hash = hash(presented);
-        let changed = std::fs::metadata(&self.path).and_then(|m| m.modified()).ok();
-        let mut cache = self.cache.lock().unwrap_or_else(|e| e.into_inner());
-        if changed.is_none() || cache.0 != changed {
-            *cache = (changed, self.list()?);
-        }
         let mut found = None;
-        for key in &cache.1 {
+        for key in self.list()? {
             if bool::from(key.hash.as_bytes().ct_eq(hash.as_bytes())) {
-                found = Some(key.clone());
+                found = Some(key);
             }
         }
         Ok(found)

@@ -111,7 +111,7 @@ impl ZwaveSection {
     /// What could not be read is empty, and complained about.
     pub(super) fn read(mut t: Table) -> ZwaveSection {
         let name = t.must("name", "\"main\"", check::topic_level);
-        let url = t.must("url", "\"ws://127.0.0.1:3000\"", check::url(&["ws", "wss"], true, "ws://127.0.0.1:3000"));
+        let url = t.must("url", "\"ws://127.0.0.1:3000\"", check::url(&["ws"], true, "ws://127.0.0.1:3000"));
         t.end();
         ZwaveSection { name: name.unwrap_or_default(), url: url.unwrap_or_default() }
     }
