@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test test-bluez check sim bench truth doctor chaos
+.PHONY: help prepare build demo test test-bluez check sim bench truth doctor chaos soak-radio
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,8 @@ chaos: ## Break the delivery at length: kill -9 500 times, flip every byte of a 
 	PORTCULLIS_KILLS=$${PORTCULLIS_KILLS:-500} PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$RANDOM} $(CARGO) test --test crash -- --nocapture
 	PORTCULLIS_EVERY=$${PORTCULLIS_EVERY:-1} PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$RANDOM} $(CARGO) test --test store -- --nocapture
 	$(CARGO) test --test mqtt_faults
+soak-radio: ## Ten minutes of 2,700 adverts a second, and a million random addresses, on the release build
+	PORTCULLIS_SOAK=1 $(CARGO) test --release --test radio_load -- --nocapture --test-threads=1
 
 check: ## What must hold before a change lands: format, lints, dependencies
 	$(CARGO) fmt --check
