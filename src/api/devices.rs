@@ -71,11 +71,15 @@ fn get_of(which: Which, State(app): State<App>, mut params: Params) -> Result<An
 
 /// Ours: everything that is known of a device, and what its presence is judged by.
 pub async fn explain(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
-    let id = params.must_uuid("device_id").to_string();
+    let device_id = params.must_uuid("device_id");
     params.end()?;
     let rows = app.store.state_since(0).map_err(|e| ApiError::internal(&e))?;
     let missing = || ApiError::not_found("device", "no such device; portcullis devices shows all");
-    explanation(&rows, &id).map(|e| Answer::of("explanation", e)).ok_or_else(missing)
+    let mut explanation = explanation(&rows, &device_id.to_string()).ok_or_else(missing)?;
+    if let Ok(judged) = app.hand.command(Command::Explain { device_id }).await {
+        explanation["presence"] = judged;
+    }
+    Ok(Answer::of("explanation", explanation))
 }
 
 /// The device's row and its presence model, as they are on disk.

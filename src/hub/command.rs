@@ -30,6 +30,11 @@ pub enum Command {
     Delete {
         device_id: Uuid,
     },
+    /// Say why a device's presence is judged as it is: a [`super::presence::Explanation`], or null for one that is not judged by
+    /// silence. Changes nothing.
+    Explain {
+        device_id: Uuid,
+    },
     Rename {
         device_id: Uuid,
         name: Option<String>,
@@ -67,6 +72,9 @@ impl Hub {
         let device_id = match command {
             Command::Login { network, connect_webview_id } => {
                 return self.login(now, &network, connect_webview_id, out);
+            }
+            Command::Explain { device_id } => {
+                return Ok(serde_json::to_value(self.explain(device_id, now.mono)).unwrap_or_default());
             }
             Command::Adopt { device_id, .. }
             | Command::Release { device_id }
@@ -120,7 +128,7 @@ impl Hub {
                 }
                 Some(Value::Null)
             }
-            Command::Login { .. } | Command::Delete { .. } => None,
+            Command::Login { .. } | Command::Explain { .. } | Command::Delete { .. } => None,
         };
         teller.keep(device);
         Ok(reply.unwrap_or_else(|| json!(device.view())))
