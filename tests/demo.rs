@@ -24,7 +24,9 @@ fn start(command: &mut Command) -> (Process, impl Iterator<Item = String> + use<
 
 fn demo(arguments: &[&str]) -> (Process, Value, impl Iterator<Item = String> + use<>) {
     // 60 seconds are a bound on a hanging test, not a wait.
-    let common = ["demo", "--json", "--seconds", "60"];
+    // An address of its own: several demos run at once here, and would all find the usual one free.
+    let http = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let common = ["demo", "--json", "--seconds", "60", "--http", &http];
     let (process, mut lines) = start(Command::new(env!("CARGO_BIN_EXE_portcullis")).args(common).args(arguments));
     let ready: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
     (process, ready, lines)
@@ -89,4 +91,30 @@ fn the_key_of_the_ready_line_opens_the_api_and_no_other_does() {
     assert_eq!(status(Some(key)), "200");
     assert_eq!(status(Some("seam_demo1_0123456789abcdee")), "401");
     assert_eq!(status(None), "401");
+}
+
+#[test]
+fn what_a_bridge_says_is_recorded_for_its_owner_alone_and_replays_as_the_events_it_was() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_demo, ready, live) = demo(&["--speed", "30"]);
+    let dir = tempfile::tempdir().unwrap();
+    let capture = dir.path().join("capture");
+    let config = ready["config"].as_str().unwrap();
+    let portcullis = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["--config", config]).args(arguments).arg(&capture);
+        command
+    };
+    let (recorder, _) = start(portcullis(&["record", "--seconds", "30"]).stderr(Stdio::null()));
+    // Once two operations were told live, the recorder beside has heard the second at least.
+    let told = live.filter(|line| line.contains("\"method\":\"keycode\"") || line.contains("\"method\":\"manual\""));
+    assert_eq!(told.take(2).count(), 2);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(recorder.0.id() as i32), nix::sys::signal::Signal::SIGTERM)
+        .unwrap();
+    let mut recorder = recorder;
+    assert!(recorder.0.wait().unwrap().success());
+    assert_eq!(std::fs::metadata(&capture).unwrap().permissions().mode() & 0o777, 0o600);
+    let replayed = portcullis(&["replay"]).output().unwrap();
+    let replayed = String::from_utf8(replayed.stdout).unwrap();
+    assert!(replayed.contains("\"event_type\":\"lock.unlocked\""), "{replayed}");
 }

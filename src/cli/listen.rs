@@ -1,4 +1,4 @@
-//! What `scan` and `record` share: the radio without a daemon, until a time or a signal ends it.
+//! What `scan` and `record` share: radio and bridges without a daemon, until a time or a signal ends it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,12 +22,13 @@ pub fn config(context: &Context) -> Result<Config, Failure> {
     if none { Ok(Config::default()) } else { context.config() }
 }
 
-/// Listens with `ear`; `tick` is called about once a second and may end it with an error.
+/// Listens with `ear`; `beside` starts what else is to run, and `tick` is called about once a second and may end it with an error.
 pub fn listen<E: Ear + 'static>(
     config: &Config,
     seconds: Option<u64>,
     clock: Clock,
     ear: E,
+    beside: impl FnOnce(Arc<Health>),
     mut tick: impl FnMut() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -36,8 +37,10 @@ pub fn listen<E: Ear + 'static>(
         let (_nobody_asks, actions) = mpsc::unbounded_channel();
         // Side by side with a daemon and with others: a scan of our own, and nobody's power is touched.
         let settings = radio::Settings { shared: true, ..config.radio() };
+        let enabled = config.ble.enabled;
         let radio = radio::run(settings, ear, actions, health.clone(), clock);
         tokio::pin!(radio);
+        beside(health.clone());
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let end = async {
             match seconds {
@@ -50,7 +53,7 @@ pub fn listen<E: Ear + 'static>(
         let mut told = BTreeMap::new();
         loop {
             tokio::select! {
-                never = &mut radio => match never {},
+                never = &mut radio, if enabled => match never {},
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 () = &mut end => break,

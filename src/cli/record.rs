@@ -1,24 +1,30 @@
-//! `portcullis record`: record what radios say into a capture, for `replay`.
+//! `portcullis record`: record what radios and bridges say into a capture, for `replay`.
 
 use std::collections::HashSet;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{Context, Failure, listen};
+use crate::config::Config;
 use crate::engine::Clock;
+use crate::health::Health;
 use crate::signal::Address;
 use crate::source::ble::radio::{Ear, Heard};
 use crate::source::ble::{Advert, gatt};
-use crate::source::capture::{AdapterRecord, BleRecord, GattRecord, Header, Record, What};
+use crate::source::capture::{AdapterRecord, BleRecord, GattRecord, Header, LinkRecord, Record, What};
+use crate::source::zwave::link::{self, Tapped};
 use crate::time::Mono;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Listens by itself, beside a running hub or without one. What devices send is written as it came: encrypted payloads stay
-encrypted, and no bind key is in the capture. Batteries are read over a connection where the configuration asks for it.
+encrypted, and no bind key is in the capture. Z-Wave messages can show access codes as they are typed and set: the file is
+made for you alone, and is not for passing on unread. Batteries are read over a connection where the configuration asks for it.
 
 Examples:
   portcullis record evening.capture --seconds 3600
@@ -36,7 +42,8 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let config = listen::config(context)?;
     let to_file = args.file.to_str() != Some("-");
     let out: Box<dyn Write + Send> = if to_file {
-        let file = std::fs::File::create(&args.file);
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&args.file);
         Box::new(file.map_err(|e| Failure::failed(format!("{}: {e}", args.file.display())))?)
     } else {
         Box::new(std::io::stdout())
@@ -48,7 +55,8 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let polled =
         config.radio().poll.devices.into_iter().filter(|(_, poll)| *poll).map(|(address, _)| address).collect();
     let recorder = Recorder { tape: tape.clone(), polled };
-    let done = listen::listen(&config, args.seconds, clock.clone(), recorder, || lock(&tape).flush());
+    let networks = |health| bridges(&config, &clock, &tape, health);
+    let done = listen::listen(&config, args.seconds, clock.clone(), recorder, networks, || lock(&tape).flush());
     let mut tape = lock(&tape);
     tape.write(clock.mono(), What::End);
     tape.flush()?;
@@ -56,6 +64,39 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
         eprintln!("{} records in {}", tape.records, args.file.display());
     }
     done
+}
+
+/// Writes down what every configured network says. Nothing is asked of the nodes but what the link itself asks on connecting.
+fn bridges(config: &Config, clock: &Clock, tape: &Arc<Mutex<Tape>>, health: Arc<Health>) {
+    for network in &config.zwave {
+        let tape = tape.clone();
+        let tap: link::Tap = Arc::new(move |at, network, what| {
+            let network = network.clone();
+            let what = match what {
+                Tapped::Message(message) => What::Zwave { network: Some(network), message: message.clone() },
+                Tapped::Lost => What::Link(LinkRecord { network, up: false }),
+            };
+            lock(&tape).write(at, what);
+        });
+        let (inputs, mut heard) = mpsc::channel(64);
+        let (ask, actions) = mpsc::unbounded_channel();
+        let network = link::Network {
+            name: network.name.as_str().into(),
+            url: network.url.clone(),
+            rules: Default::default(),
+            inputs,
+            actions,
+            clock: clock.clone(),
+            health: health.clone(),
+            tap: Some(tap),
+        };
+        tokio::spawn(async move {
+            // Judging is the replay's business; the ear for what the hub asks stays open, or the link would end.
+            let _nobody_asks = ask;
+            let unheard = async { while heard.recv().await.is_some() {} };
+            tokio::join!(link::run(network), unheard)
+        });
+    }
 }
 
 fn lock(tape: &Mutex<Tape>) -> std::sync::MutexGuard<'_, Tape> {

@@ -47,7 +47,7 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     };
     let seen = Arc::new(Mutex::new(Seen { rows: BTreeMap::new(), adverts: 0, broken: None }));
     let scanner = Scanner { show, listed, memories: HashMap::new(), seen: seen.clone() };
-    listen::listen(&config, args.seconds, Clock::start(), scanner, || lock(&seen).tick(show))
+    listen::listen(&config, args.seconds, Clock::start(), scanner, |_| (), || lock(&seen).tick(show))
 }
 
 fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {

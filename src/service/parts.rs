@@ -211,6 +211,7 @@ impl Parts {
                 actions,
                 clock: shared.clock.clone(),
                 health: shared.health.clone(),
+                tap: None,
             })
         })
     }

@@ -31,6 +31,9 @@ use account::Account;
 /// Where the API is unless another program is there.
 const USUAL_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8470);
 
+/// The demo's configuration, in its state directory: with it, every verb works on the demo.
+const CONFIG: &str = "config.toml";
+
 /// Lines of the account that may wait for a slow terminal; what is beyond is told by the events anyway.
 const STORIES: usize = 256;
 
@@ -107,7 +110,9 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     let mut account = Account::open(&running.store, json)?;
     if json {
         let http = format!("http://{http}");
-        println!("{}", json!({ "ready": true, "http": http, "mqtt": mqtt, "api_key": api_key.reveal() }));
+        let config = state.0.join(CONFIG);
+        let api_key = api_key.reveal();
+        println!("{}", json!({ "ready": true, "http": http, "mqtt": mqtt, "api_key": api_key, "config": config }));
     } else {
         println!("A simulated building, seed {}, {} times as fast as life. Ctrl-C ends it.", args.seed, args.speed);
         println!("Events go to {mqtt} under {topics}/event/…; another terminal shows them with");
@@ -219,7 +224,7 @@ url = "{}"
             text += &format!("bindkey = \"{}\"\n", hex::encode(KEY));
         }
     }
-    let path = state.0.join("config.toml");
+    let path = state.0.join(CONFIG);
     std::fs::write(&path, text)?;
     Config::load(&path).map_err(|problems| Failure::usage(problems.to_string()))
 }

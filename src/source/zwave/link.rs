@@ -24,6 +24,7 @@ use crate::health::{Health, count};
 use crate::hub::{Action, Input};
 use crate::signal::{DownReason, LinkNews};
 use crate::source::Inputs;
+use crate::time::Mono;
 
 /// A dump of a network with 232 nodes is 10 to 20 MB; four times that is no honest message.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -96,6 +97,19 @@ pub struct Network {
     pub actions: mpsc::UnboundedReceiver<Action>,
     pub clock: Clock,
     pub health: Arc<Health>,
+    /// Hears all that the socket says, as it came, for `record`.
+    pub tap: Option<Tap>,
+}
+
+/// A listener on a link, with the name of its network.
+pub type Tap = Arc<dyn Fn(Mono, &Arc<str>, Tapped<'_>) + Send + Sync>;
+
+/// What a tap hears.
+#[derive(Debug)]
+pub enum Tapped<'a> {
+    Message(&'a Value),
+    /// The connection is lost, or could not be made.
+    Lost,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -223,6 +237,7 @@ impl LinkState {
             tracing::warn!(network = %self.network.name, bytes = text.len(), "zwave.not_json");
             return Ok(false);
         };
+        self.tap(Tapped::Message(&message));
         let before = self.bridge.malformed();
         let inputs = self.bridge.message(self.network.clock.mono(), &message);
         let malformed = self.bridge.malformed() - before;
@@ -262,7 +277,14 @@ impl LinkState {
         self.network.inputs.send(input).await.map_err(|_| Ended::Stopping)
     }
 
+    fn tap(&self, what: Tapped<'_>) {
+        if let Some(tap) = &self.network.tap {
+            tap(self.network.clock.mono(), &self.network.name, what);
+        }
+    }
+
     fn lost(&mut self, ended: &Ended) {
+        self.tap(Tapped::Lost);
         self.bridge.down(ended.reason());
         self.is_down(ended.reason(), &ended.to_string());
     }
