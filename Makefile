@@ -28,10 +28,9 @@ test: prepare ## Run every test: real broker, real bus, real Z-Wave driver, real
 test-bluez: ## The radio on the real bluetoothd and Debian's kernel, in an emulated machine
 	@tests/vm/run
 
-chaos: ## Break the delivery at length: kill -9 500 times, flip every byte of a database; prints its seed
-	PORTCULLIS_KILLS=$${PORTCULLIS_KILLS:-500} PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$RANDOM} $(CARGO) test --test crash -- --nocapture
-	PORTCULLIS_EVERY=$${PORTCULLIS_EVERY:-1} PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$RANDOM} $(CARGO) test --test store -- --nocapture
-	$(CARGO) test --test mqtt_faults
+chaos: prepare ## Break the delivery at length (kill -9, broken disks, brokers and networks); prints its seed, SEED=n repeats it
+	@scripts/chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 soak-radio: ## Ten minutes of 2,700 adverts a second, and a million random addresses, on the release build
 	PORTCULLIS_SOAK=1 $(CARGO) test --release --test radio_load -- --nocapture --test-threads=1
 
