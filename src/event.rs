@@ -12,6 +12,9 @@ use uuid::Uuid;
 use crate::signal::{Method, Secret};
 use crate::time::Wall;
 
+/// What the digits of a code become where they may not go: no code looks like it.
+pub const MASK: &str = "****";
+
 macro_rules! event_types {
     ($($variant:ident = $text:literal,)*) => {
         /// Every event that a hub can tell. Seam's catalogue has more; those have no cause in a building.

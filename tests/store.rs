@@ -2,6 +2,8 @@
 
 #[path = "support/delivery.rs"]
 mod delivery;
+#[path = "support/scratch.rs"]
+mod scratch;
 #[path = "support/subscriber.rs"]
 mod subscriber;
 
@@ -201,7 +203,7 @@ async fn no_flipped_bit_keeps_it_from_starting_or_makes_it_tell_an_untruth() {
     for at in (0..sound.len()).step_by(every) {
         let mut flipped = sound.clone();
         flipped[at] ^= 1 << (at % 8);
-        let place = tempfile::tempdir().unwrap();
+        let place = scratch::scratch();
         std::fs::write(place.path().join(DATABASE), flipped).unwrap();
         let opened = Store::open(place.path(), Dialect::Classic);
         let (store, _) = opened.unwrap_or_else(|e| panic!("byte {at}: {e}"));
@@ -236,7 +238,7 @@ async fn a_torn_write_costs_no_more_than_what_was_not_acknowledged() {
     }
     let (database, log) = (std::fs::read(dir.path().join(DATABASE)).unwrap(), std::fs::read(&wal).unwrap());
     for cut in (0..log.len()).step_by(509) {
-        let place = tempfile::tempdir().unwrap();
+        let place = scratch::scratch();
         std::fs::write(place.path().join(DATABASE), &database).unwrap();
         std::fs::write(place.path().join(format!("{DATABASE}-wal")), &log[..cut]).unwrap();
         let acknowledged = lengths.iter().filter(|l| **l <= cut as u64).count();

@@ -60,6 +60,9 @@ pub enum KeyError {
     TooMany,
 }
 
+/// Their file in the state directory.
+pub const FILE: &str = "keys.json";
+
 /// The keys of one hub, on disk.
 #[derive(Clone, Debug)]
 pub struct Keys {
@@ -68,7 +71,7 @@ pub struct Keys {
 
 impl Keys {
     pub fn of(state_dir: &Path) -> Keys {
-        Keys { path: state_dir.join("keys.json") }
+        Keys { path: state_dir.join(FILE) }
     }
 
     pub fn list(&self) -> Result<Vec<Key>, KeyError> {

@@ -35,6 +35,7 @@ pub struct Row {
     pub kind: RowKind,
     /// `device_id` or `account_id`, or a name within the kind.
     pub key: String,
+    /// Digits of codes stand under the names `code` and `digits` only: there the store seals them.
     pub value: Option<Value>,
 }
 

@@ -10,6 +10,7 @@ mod reader;
 mod rescue;
 mod retention;
 mod schema;
+mod seal;
 mod sum;
 mod writer;
 
@@ -30,10 +31,14 @@ pub use query::Filter;
 pub use reader::Reader;
 pub use retention::Keep;
 pub use schema::SchemaError;
+use seal::Seal;
 use writer::{Job, Writer};
 
 /// The database's name in the state directory.
 pub const DATABASE: &str = "portcullis.db";
+
+/// The key of the codes, as a part of the health: there where it is not the right one.
+const CODE_KEY: &str = "code_key";
 
 /// Jobs on their way to the writer. It takes them even while the disk fails, so this fills only during one long commit.
 const QUEUE: usize = 10_000;
@@ -151,15 +156,19 @@ impl Store {
 
     pub fn open_with(dir: &Path, options: Options) -> Result<(Store, Restored), StoreError> {
         let path = dir.join(DATABASE);
-        let opened = match open_once(&path) {
+        let seal = Arc::new(Seal::of_hub(dir)?);
+        let opened = match open_once(&path, &seal) {
             Err(error) if rescue::is_damaged(&error) => {
                 tracing::error!(%error, path = %path.display(), "store.damage_found");
-                rescue::set_aside(&path)?;
-                open_once(&path)?
+                rescue::set_aside(&path, &seal)?;
+                open_once(&path, &seal)?
             }
             opened => opened?,
         };
         let (writer, reader, head, restored) = opened;
+        if seal.lacks_a_key() || !schema::knows_the_key(&writer, &seal)? {
+            options.health.set(CODE_KEY, false, "the key is another one than before: older codes' digits are masked");
+        }
         let reader = Arc::new(reader);
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
         let (tell, watch) = watch::channel(head);
@@ -232,10 +241,10 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-fn open_once(path: &Path) -> Result<(Connection, Reader, Head, Restored), StoreError> {
+fn open_once(path: &Path, seal: &Arc<Seal>) -> Result<(Connection, Reader, Head, Restored), StoreError> {
     let mut writer = connect(path)?;
-    schema::migrate(&mut writer)?;
-    let reader = Reader::at(path)?;
+    schema::migrate(&mut writer, seal)?;
+    let reader = Reader::at(path, seal.clone())?;
     let head = reader.extent()?;
     let tail = reader.events_after(head.seq.saturating_sub(TAIL), TAIL as usize)?;
     if tail.is_empty() && reader.has_events()? {

@@ -8,19 +8,20 @@
 //! | 0 | the whole body |
 //! | 1 | the body's tail, after the common properties; `occurred_at` is `created_at` |
 //! | 2 | `occurred_at` (i64, milliseconds, little endian), then the tail |
-//!
-//! Digits of a code are in the tail and nowhere else: whoever seals them at rest adds a form that seals the tail.
+//! | 3 | a length (u16, little endian), so many bytes of digits as [`Seal`] has them, then one of the above without digits |
 
 use std::fmt::Write;
 
 use uuid::Uuid;
 
+use super::seal::Seal;
 use super::sum::sum;
 use crate::time::Wall;
 
 const WHOLE: u8 = 0;
 const SAME_TIME: u8 = 1;
 const OWN_TIME: u8 = 2;
+const SEALED: u8 = 3;
 
 /// What a row says beside its body.
 #[derive(Clone, Copy, Debug)]
@@ -48,15 +49,34 @@ impl Columns<'_> {
         head
     }
 
-    /// Covers the whole body and its place.
-    fn sum(&self, body: &str) -> u32 {
-        sum(&[&self.seq.to_le_bytes(), self.event_id.as_bytes(), self.event_type.as_bytes(), body.as_bytes()])
+    /// Covers the whole body and its place; digits as they are sealed, so that no key is needed to see damage.
+    fn sum(&self, body: &str, sealed: Option<&[u8]>) -> u32 {
+        let (seq, body) = (self.seq.to_le_bytes(), body.as_bytes());
+        let parts = [&seq[..], self.event_id.as_bytes(), self.event_type.as_bytes(), body, sealed.unwrap_or_default()];
+        sum(if sealed.is_some() { &parts } else { &parts[..4] })
+    }
+
+    /// Digits are sealed to their event.
+    fn place(&self) -> Vec<u8> {
+        [b"event\0", self.seq.to_le_bytes().as_slice(), self.event_id.as_bytes()].concat()
     }
 }
 
 /// The packed body and its sum.
-pub fn pack(columns: &Columns<'_>, occurred_at: Wall, body: &str) -> (Vec<u8>, u32) {
+pub fn pack(columns: &Columns<'_>, occurred_at: Wall, body: &str, seal: &Seal) -> (Vec<u8>, u32) {
     let mut packed = Vec::with_capacity(64);
+    let Some((bare, digits)) = seal.seal_body(&columns.place(), body) else {
+        pack_bare(columns, occurred_at, body, &mut packed);
+        return (packed, columns.sum(body, None));
+    };
+    packed.push(SEALED);
+    packed.extend_from_slice(&(digits.len() as u16).to_le_bytes());
+    packed.extend_from_slice(&digits);
+    pack_bare(columns, occurred_at, &bare, &mut packed);
+    (packed, columns.sum(&bare, Some(&digits)))
+}
+
+fn pack_bare(columns: &Columns<'_>, occurred_at: Wall, body: &str, packed: &mut Vec<u8>) {
     match body.strip_prefix(&columns.head(occurred_at)) {
         Some(tail) if occurred_at == columns.created_at => {
             packed.push(SAME_TIME);
@@ -72,11 +92,22 @@ pub fn pack(columns: &Columns<'_>, occurred_at: Wall, body: &str) -> (Vec<u8>, u
             packed.extend_from_slice(body.as_bytes());
         }
     }
-    (packed, columns.sum(body))
 }
 
-/// The body, or `None` where it is not what was written.
-pub fn unpack(columns: &Columns<'_>, packed: &[u8], written: u32) -> Option<String> {
+/// The body, or `None` where it is not what was written. Digits that cannot be opened are masked.
+pub fn unpack(columns: &Columns<'_>, packed: &[u8], written: u32, seal: &Seal) -> Option<String> {
+    let sealed = packed.strip_prefix(&[SEALED]);
+    let Some(sealed) = sealed else {
+        let body = unpack_bare(columns, packed)?;
+        return (columns.sum(&body, None) == written).then_some(body);
+    };
+    let (length, rest) = sealed.split_first_chunk::<2>()?;
+    let (digits, bare) = rest.split_at_checked(u16::from_le_bytes(*length).into())?;
+    let bare = unpack_bare(columns, bare)?;
+    (columns.sum(&bare, Some(digits)) == written).then(|| seal.open_body(&columns.place(), &bare, digits))
+}
+
+fn unpack_bare(columns: &Columns<'_>, packed: &[u8]) -> Option<String> {
     let (form, rest) = packed.split_first()?;
     let (head, tail) = match *form {
         WHOLE => (String::new(), rest),
@@ -87,8 +118,21 @@ pub fn unpack(columns: &Columns<'_>, packed: &[u8], written: u32) -> Option<Stri
         }
         _ => return None,
     };
-    let body = head + std::str::from_utf8(tail).ok()?;
-    (columns.sum(&body) == written).then_some(body)
+    Some(head + std::str::from_utf8(tail).ok()?)
+}
+
+/// The same event with its digits sealed; `None` where it has none in the clear, or is damaged.
+pub fn seal_anew(columns: &Columns<'_>, packed: &[u8], written: u32, seal: &Seal) -> Option<(Vec<u8>, u32)> {
+    if packed.first() == Some(&SEALED) {
+        return None;
+    }
+    let body = unpack(columns, packed, written, seal)?;
+    let occurred_at = match packed.split_first_chunk::<9>() {
+        Some(([OWN_TIME, time @ ..], _)) => Wall(i64::from_le_bytes(*time)),
+        _ => columns.created_at,
+    };
+    let (fresh, sum) = pack(columns, occurred_at, &body, seal);
+    (fresh.first() == Some(&SEALED)).then_some((fresh, sum))
 }
 
 #[cfg(test)]
@@ -110,6 +154,12 @@ mod tests {
         }
     }
 
+    fn seal() -> Seal {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(crate::store::seal::FILE), "a key of this test, and of no other hub").unwrap();
+        Seal::of(dir.path())
+    }
+
     fn columns(event: &Event) -> Columns<'static> {
         Columns {
             seq: 9,
@@ -123,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_is_the_same_bytes_at_a_fifth_of_the_size() {
+    fn what_comes_back_is_the_same_bytes_at_a_third_of_the_size() {
         for event in [event(1_767_225_600_000, true), event(1_767_225_500_001, true), event(1_767_225_600_000, false)] {
             let body = event.render(Dialect::Classic);
-            let (packed, sum) = pack(&columns(&event), event.occurred_at, &body);
-            assert_eq!(unpack(&columns(&event), &packed, sum).as_deref(), Some(body.as_str()));
-            assert!(packed.len() * 5 < body.len(), "{} of {}", packed.len(), body.len());
+            let (packed, sum) = pack(&columns(&event), event.occurred_at, &body, &seal());
+            assert_eq!(unpack(&columns(&event), &packed, sum, &seal()).as_deref(), Some(body.as_str()));
+            assert!(packed.len() * 3 < body.len(), "{} of {}", packed.len(), body.len());
         }
     }
 
@@ -136,8 +186,8 @@ mod tests {
     fn a_body_that_is_not_as_expected_is_kept_whole() {
         for body in ["", "{}", "{\"event_id\":\"x\"}", "no JSON at all"] {
             let event = event(0, true);
-            let (packed, sum) = pack(&columns(&event), event.occurred_at, body);
-            assert_eq!(unpack(&columns(&event), &packed, sum).as_deref(), Some(body));
+            let (packed, sum) = pack(&columns(&event), event.occurred_at, body, &seal());
+            assert_eq!(unpack(&columns(&event), &packed, sum, &seal()).as_deref(), Some(body));
         }
     }
 
@@ -145,11 +195,11 @@ mod tests {
     fn no_flipped_bit_in_body_or_columns_is_taken_for_the_truth() {
         let event = event(1_767_225_500_001, true);
         let right = columns(&event);
-        let (packed, sum) = pack(&right, event.occurred_at, &event.render(Dialect::Classic));
+        let (packed, sum) = pack(&right, event.occurred_at, &event.render(Dialect::Classic), &seal());
         for bit in 0..packed.len() * 8 {
             let mut flipped = packed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(unpack(&right, &flipped, sum), None, "bit {bit}");
+            assert_eq!(unpack(&right, &flipped, sum, &seal()), None, "bit {bit}");
         }
         for wrong in [
             Columns { seq: 8, ..right },
@@ -160,8 +210,8 @@ mod tests {
             Columns { device_id: None, ..right },
             Columns { created_at: Wall(5), ..right },
         ] {
-            assert_eq!(unpack(&wrong, &packed, sum), None, "{wrong:?}");
+            assert_eq!(unpack(&wrong, &packed, sum, &seal()), None, "{wrong:?}");
         }
-        assert_eq!(unpack(&right, &[], sum), None);
+        assert_eq!(unpack(&right, &[], sum, &seal()), None);
     }
 }

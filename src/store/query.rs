@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Stored;
 use super::reader::event_at;
+use super::seal::Seal;
 use crate::event::EventType;
 use crate::time::Wall;
 
@@ -54,20 +55,20 @@ const SCOPES_MOST: usize = 256;
 type Sql<T> = Result<T, rusqlite::Error>;
 
 /// Up to `limit` events that fit, oldest first unless asked otherwise.
-pub(super) fn find(c: &Connection, filter: &Filter, limit: usize) -> Sql<Vec<Stored>> {
+pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -> Sql<Vec<Stored>> {
     let wanted = filter.offset.saturating_add(limit);
     let (first, last) = (seq_after(c, filter.after)?, seq_before(c, filter.before)?);
     let scopes = scopes(c, filter)?;
     let mut seqs = Vec::new();
     if filter.newest_first {
-        return walk(c, filter, limit, scopes.as_deref(), (first, last));
+        return walk((c, seal), filter, limit, scopes.as_deref(), (first, last));
     }
     if !filter.event_ids.is_empty() {
         for id in &filter.event_ids {
             seqs.extend(seq_of(c, *id)?);
         }
     } else if !filter.access_code_ids.is_empty() {
-        return walk(c, filter, limit, scopes.as_deref(), (first, last));
+        return walk((c, seal), filter, limit, scopes.as_deref(), (first, last));
     } else if let Some(scopes) = scopes.as_deref().filter(|s| s.len() <= SCOPES_MOST) {
         let types = types(c, &filter.event_types)?;
         for scope in scopes {
@@ -78,7 +79,7 @@ pub(super) fn find(c: &Connection, filter: &Filter, limit: usize) -> Sql<Vec<Sto
             of_type(c, event_type, (first, last), wanted, &mut seqs)?;
         }
     } else {
-        return walk(c, filter, limit, scopes.as_deref(), (first, last));
+        return walk((c, seal), filter, limit, scopes.as_deref(), (first, last));
     }
     seqs.sort_unstable();
     seqs.dedup();
@@ -86,7 +87,7 @@ pub(super) fn find(c: &Connection, filter: &Filter, limit: usize) -> Sql<Vec<Sto
     let mut events = Vec::new();
     let mut passed = 0;
     for seq in seqs {
-        let Some(event) = event_at(c, seq)?.filter(|e| filter.fits(e)) else { continue };
+        let Some(event) = event_at(c, seal, seq)?.filter(|e| filter.fits(e)) else { continue };
         passed += 1;
         if passed > filter.offset {
             events.push(event);
@@ -100,7 +101,7 @@ pub(super) fn find(c: &Connection, filter: &Filter, limit: usize) -> Sql<Vec<Sto
 
 /// Over the log between these places, event by event, in the order asked for.
 fn walk(
-    c: &Connection,
+    (c, seal): (&Connection, &Seal),
     filter: &Filter,
     limit: usize,
     scopes: Option<&[i64]>,
@@ -118,7 +119,7 @@ fn walk(
         if scopes.as_ref().is_some_and(|s| !s.contains(&scope)) {
             continue;
         }
-        let Some(event) = event_at(c, seq)?.filter(|e| filter.fits(e)) else { continue };
+        let Some(event) = event_at(c, seal, seq)?.filter(|e| filter.fits(e)) else { continue };
         passed += 1;
         if passed > filter.offset {
             events.push(event);

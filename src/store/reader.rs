@@ -1,7 +1,7 @@
 //! The reading side: the log, the state and the cursors, as they are on disk.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row as SqlRow};
 use uuid::Uuid;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::pack::{self, Columns};
 use super::query::{self, Filter};
 use super::schema::{self, meta};
+use super::seal::Seal;
 use super::sum::sum;
 use super::{DATABASE, Head, StateRow, StoreError, Stored, Undeliverable};
 use crate::hub::RowKind;
@@ -23,21 +24,22 @@ pub struct Reader {
     path: PathBuf,
     connections: [Mutex<Connection>; READERS],
     log_id: RwLock<Uuid>,
+    seal: Arc<Seal>,
 }
 
 pub(super) const EVENT: &str = "SELECT e.seq, e.event_id, t.name, s.workspace_id, s.account_id, s.device_id, e.at, \
      e.body, e.sum FROM event e LEFT JOIN type t USING (type) LEFT JOIN scope s USING (scope)";
 
 impl Reader {
-    /// The database of a hub that need not be running.
+    /// The database of a hub that need not be running. Who may not read its key sees digits masked.
     pub fn open(dir: &Path) -> Result<Reader, StoreError> {
-        Reader::at(&dir.join(DATABASE))
+        Reader::at(&dir.join(DATABASE), Arc::new(Seal::of(dir)))
     }
 
-    pub(super) fn at(path: &Path) -> Result<Reader, StoreError> {
+    pub(super) fn at(path: &Path, seal: Arc<Seal>) -> Result<Reader, StoreError> {
         let [a, b] = connect(path)?;
-        let log_id = log_id(&a)?;
-        Ok(Reader { path: path.to_owned(), connections: [Mutex::new(a), Mutex::new(b)], log_id: RwLock::new(log_id) })
+        let log_id = RwLock::new(log_id(&a)?);
+        Ok(Reader { path: path.to_owned(), connections: [Mutex::new(a), Mutex::new(b)], log_id, seal })
     }
 
     /// Another file has taken the place of the one that was open.
@@ -53,6 +55,10 @@ impl Reader {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn seal(&self) -> &Arc<Seal> {
+        &self.seal
     }
 
     pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -78,7 +84,7 @@ impl Reader {
     pub fn events_after(&self, seq: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         let c = self.connection();
         let mut statement = c.prepare_cached(&format!("{EVENT} WHERE e.seq > ?1 ORDER BY e.seq"))?;
-        let rows = statement.query_map([seq], stored)?;
+        let rows = statement.query_map([seq], |r| stored(r, &self.seal))?;
         Ok(rows.filter_map(Result::transpose).take(limit).collect::<Result<_, _>>()?)
     }
 
@@ -86,14 +92,14 @@ impl Reader {
     pub fn event(&self, event_id: Uuid) -> Result<Option<Stored>, StoreError> {
         let c = self.connection();
         match query::seq_of(&c, event_id)? {
-            Some(seq) => Ok(event_at(&c, seq)?),
+            Some(seq) => Ok(event_at(&c, &self.seal, seq)?),
             None => Ok(None),
         }
     }
 
     /// Up to `limit` events that fit, oldest first.
     pub fn find(&self, filter: &Filter, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        Ok(query::find(&self.connection(), filter, limit)?)
+        Ok(query::find(&self.connection(), &self.seal, filter, limit)?)
     }
 
     /// The whole state, tombstones too.
@@ -108,7 +114,7 @@ impl Reader {
 
     /// Up to `limit` of them.
     pub fn state_page(&self, rev: u64, limit: usize) -> Result<Vec<StateRow>, StoreError> {
-        Ok(state_page(&self.connection(), rev, limit)?)
+        Ok(state_page(&self.connection(), &self.seal, rev, limit)?)
     }
 
     /// A sink's position: every event up to it is acknowledged. One that is damaged starts anew: told twice is not lost.
@@ -165,34 +171,25 @@ pub(super) fn cursors(c: &Connection) -> Result<Vec<(String, u64)>, rusqlite::Er
     sinks.into_iter().map(|sink| cursor(c, &sink).map(|seq| (sink, seq))).collect()
 }
 
-pub(super) fn event_at(c: &Connection, seq: u64) -> Result<Option<Stored>, rusqlite::Error> {
+pub(super) fn event_at(c: &Connection, seal: &Seal, seq: u64) -> Result<Option<Stored>, rusqlite::Error> {
     let mut statement = c.prepare_cached(&format!("{EVENT} WHERE e.seq = ?1"))?;
-    Ok(statement.query_row([seq], stored).optional()?.flatten())
+    Ok(statement.query_row([seq], |r| stored(r, seal)).optional()?.flatten())
 }
 
 /// `None` for a row that is not what was written.
-pub(super) fn stored(r: &SqlRow<'_>) -> Result<Option<Stored>, rusqlite::Error> {
+pub(super) fn stored(r: &SqlRow<'_>, seal: &Seal) -> Result<Option<Stored>, rusqlite::Error> {
     let seq: u64 = r.get(0)?;
-    let read = sound(r, seq);
+    let read = sound(r, seq, seal);
     if read.is_none() {
         tracing::error!(seq, "store.event_damaged");
     }
     Ok(read)
 }
 
-fn sound(r: &SqlRow<'_>, seq: u64) -> Option<Stored> {
-    let uuid = |n| r.get::<_, [u8; 16]>(n).map(Uuid::from_bytes).ok();
+fn sound(r: &SqlRow<'_>, seq: u64, seal: &Seal) -> Option<Stored> {
     let name: String = r.get(2).ok()?;
-    let columns = Columns {
-        seq,
-        event_id: uuid(1)?,
-        event_type: &name,
-        workspace_id: uuid(3)?,
-        account_id: uuid(4)?,
-        device_id: r.get::<_, Option<[u8; 16]>>(5).ok()?.map(Uuid::from_bytes),
-        created_at: Wall(r.get(6).ok()?),
-    };
-    let body = pack::unpack(&columns, r.get_ref(7).ok()?.as_blob().ok()?, r.get(8).ok()?)?;
+    let columns = columns(r, seq, &name)?;
+    let body = pack::unpack(&columns, r.get_ref(7).ok()?.as_blob().ok()?, r.get(8).ok()?, seal)?;
     Some(Stored {
         seq,
         event_id: columns.event_id,
@@ -204,22 +201,46 @@ fn sound(r: &SqlRow<'_>, seq: u64) -> Option<Stored> {
     })
 }
 
+/// Of a row of [`EVENT`].
+pub(super) fn columns<'a>(r: &SqlRow<'_>, seq: u64, event_type: &'a str) -> Option<Columns<'a>> {
+    let uuid = |n| r.get::<_, [u8; 16]>(n).map(Uuid::from_bytes).ok();
+    Some(Columns {
+        seq,
+        event_id: uuid(1)?,
+        event_type,
+        workspace_id: uuid(3)?,
+        account_id: uuid(4)?,
+        device_id: r.get::<_, Option<[u8; 16]>>(5).ok()?.map(Uuid::from_bytes),
+        created_at: Wall(r.get(6).ok()?),
+    })
+}
+
 /// Rows of a kind that only a later version knows are left alone, and so are those that are not what was written.
-pub(super) fn state_page(c: &Connection, rev: u64, limit: usize) -> Result<Vec<StateRow>, rusqlite::Error> {
+pub(super) fn state_page(
+    c: &Connection,
+    seal: &Seal,
+    rev: u64,
+    limit: usize,
+) -> Result<Vec<StateRow>, rusqlite::Error> {
     let mut statement = c.prepare_cached("SELECT rev, kind, key, value, sum FROM state WHERE rev > ?1 ORDER BY rev")?;
-    let rows = statement.query_map([rev], state_row)?;
+    let rows = statement.query_map([rev], |r| state_row(r, seal))?;
     rows.filter_map(Result::transpose).take(limit).collect()
 }
 
-pub(super) fn state_row(r: &SqlRow<'_>) -> Result<Option<StateRow>, rusqlite::Error> {
+pub(super) fn state_row(r: &SqlRow<'_>, seal: &Seal) -> Result<Option<StateRow>, rusqlite::Error> {
     let (rev, kind, key): (u64, String, String) = (r.get(0)?, r.get(1)?, r.get(2)?);
     let (text, written): (Option<String>, u32) = (r.get(3)?, r.get(4)?);
     if state_sum(&kind, &key, text.as_deref()) != written {
         tracing::error!(%kind, %key, "store.state_damaged");
         return Ok(None);
     }
-    let value = text.and_then(|v| serde_json::from_str(&v).ok());
+    let value = text.and_then(|v| serde_json::from_str(&v).ok()).map(|v| seal.open_row(&place(&kind, &key), v));
     Ok(RowKind::ALL.iter().find(|k| k.as_str() == kind).map(|kind| StateRow { rev, kind: *kind, key, value }))
+}
+
+/// Digits are sealed to their row.
+pub(super) fn place(kind: &str, key: &str) -> Vec<u8> {
+    format!("{kind}\0{key}").into_bytes()
 }
 
 pub(super) fn state_sum(kind: &str, key: &str, value: Option<&str>) -> u32 {

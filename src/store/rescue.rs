@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use super::StoreError;
 use super::reader;
 use super::schema::{self, SchemaError};
+use super::seal::Seal;
 
 /// Of events that every sink has, so many of the youngest are carried over; the others stay in the file that was set aside.
 const HISTORY: u64 = 10_000;
@@ -38,7 +39,7 @@ pub fn is_damaged(error: &StoreError) -> bool {
 }
 
 /// Renames the damaged file and makes a new one of what is sound in it.
-pub fn set_aside(path: &Path) -> Result<Connection, StoreError> {
+pub fn set_aside(path: &Path, seal: &Seal) -> Result<Connection, StoreError> {
     let aside = free_name(path);
     let file = |source| StoreError::File { path: path.to_owned(), source };
     std::fs::rename(path, &aside).map_err(file)?;
@@ -50,8 +51,8 @@ pub fn set_aside(path: &Path) -> Result<Connection, StoreError> {
         }
     }
     let mut fresh = super::connect(path)?;
-    schema::migrate(&mut fresh)?;
-    let saved = carry_over(&mut fresh, &aside);
+    schema::migrate(&mut fresh, seal)?;
+    let saved = carry_over(&mut fresh, &aside, seal);
     let (events, rows) = saved.as_ref().map_or((0, 0), |s| (s.events, s.rows));
     tracing::error!(
         aside = %aside.display(),
@@ -80,12 +81,12 @@ struct Saved {
     rows: u64,
 }
 
-fn carry_over(fresh: &mut Connection, aside: &Path) -> Result<Saved, rusqlite::Error> {
+fn carry_over(fresh: &mut Connection, aside: &Path, seal: &Seal) -> Result<Saved, rusqlite::Error> {
     // It may have to play back its log, so it is opened for writing; nothing is written to it.
     let old = Connection::open_with_flags(aside, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     schema::prepare(&old)?;
     let t = fresh.transaction()?;
-    let mut saved = Saved { rows: state(&old, &t).unwrap_or_default(), events: 0 };
+    let mut saved = Saved { rows: state(&old, &t, seal).unwrap_or_default(), events: 0 };
     let _ = retained(&old, &t);
     let least = cursors(&old, &t).unwrap_or_default().into_iter().min().unwrap_or(0);
     let mut seq = last(&old);
@@ -93,17 +94,19 @@ fn carry_over(fresh: &mut Connection, aside: &Path) -> Result<Saved, rusqlite::E
     // Each is read by itself, since a damaged page hides its own rows only: from the young end to the old one, or a dead one.
     let mut missed = 0;
     while seq > first && missed < HISTORY {
-        match event(&old, &t, seq) {
+        match event(&old, &t, seal, seq) {
             Ok(true) => (saved.events, missed) = (saved.events + 1, 0),
             Ok(false) | Err(_) => missed += 1,
         }
         seq -= 1;
     }
+    // It may have been of a version that sealed nothing.
+    schema::seal_all(&t, seal)?;
     t.commit()?;
     Ok(saved)
 }
 
-fn state(old: &Connection, t: &Connection) -> Result<u64, rusqlite::Error> {
+fn state(old: &Connection, t: &Connection, seal: &Seal) -> Result<u64, rusqlite::Error> {
     let mut saved = 0;
     // Once by each tree that holds them, since either may be the damaged one.
     for order in ["", "INDEXED BY state_by_rev"] {
@@ -111,7 +114,7 @@ fn state(old: &Connection, t: &Connection) -> Result<u64, rusqlite::Error> {
         let Ok(mut statement) = old.prepare(&sql) else { continue };
         let Ok(mut rows) = statement.query([]) else { continue };
         while let Ok(Some(r)) = rows.next() {
-            let Ok(Some(_)) = reader::state_row(r) else { continue };
+            let Ok(Some(_)) = reader::state_row(r, seal) else { continue };
             let (rev, kind, key): (u64, String, String) = (r.get(0)?, r.get(1)?, r.get(2)?);
             let (value, sum): (Option<String>, u32) = (r.get(3)?, r.get(4)?);
             saved += t.execute(
@@ -148,8 +151,8 @@ fn last(old: &Connection) -> u64 {
 }
 
 /// True where the event was there and sound.
-fn event(old: &Connection, t: &Connection, seq: u64) -> Result<bool, rusqlite::Error> {
-    if reader::event_at(old, seq)?.is_none() {
+fn event(old: &Connection, t: &Connection, seal: &Seal, seq: u64) -> Result<bool, rusqlite::Error> {
+    if reader::event_at(old, seal, seq)?.is_none() {
         return Ok(false);
     }
     let mut statement = old.prepare_cached(

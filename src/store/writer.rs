@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::pack::{self, Columns};
-use super::reader::{self, Reader, cursor_sum, state_sum};
+use super::reader::{self, Reader, cursor_sum, place, state_sum};
 use super::retention::Retention;
+use super::seal::Seal;
 use super::{Batch, Head, Options, StoreError, query, rescue};
 use crate::event::Event;
 use crate::health::count;
@@ -191,7 +192,7 @@ impl Writer {
 
     /// One transaction; only when it is on disk anybody is told.
     fn commit(&mut self) -> Result<(), rusqlite::Error> {
-        let health = self.options.health.clone();
+        let (health, seal) = (self.options.health.clone(), self.reader.seal().clone());
         let together = self.waiting.len().min(TOGETHER_MOST);
         let (mut head, mut last_at) = (self.head, self.last_at);
         let t = self.c.transaction()?;
@@ -204,9 +205,9 @@ impl Writer {
                             head.seq += 1;
                             last_at = last_at.max(event.created_at);
                             let body = event.render(self.options.dialect);
-                            append(&t, &mut numbers, event, head.seq, last_at, &body)?;
+                            append(&t, &mut numbers, &seal, event, (head.seq, last_at), &body)?;
                         }
-                        keep(&t, batch.rows.iter(), &mut head)?;
+                        keep(&t, &seal, batch.rows.iter(), &mut head)?;
                     }
                     other => {
                         note(&t, other)?;
@@ -215,7 +216,7 @@ impl Writer {
                 }
             }
             if together == self.waiting.len() {
-                keep(&t, self.overflow.values(), &mut head)?;
+                keep(&t, &seal, self.overflow.values(), &mut head)?;
             }
             for (sink, seq) in &self.cursors {
                 t.prepare_cached("INSERT OR REPLACE INTO cursor VALUES (?1, ?2, ?3)")?.execute(params![
@@ -277,7 +278,7 @@ impl Writer {
     fn rescue(&mut self) -> Result<(), StoreError> {
         let path = self.reader.path().to_owned();
         self.c = Connection::open_in_memory()?;
-        self.c = rescue::set_aside(&path)?;
+        self.c = rescue::set_aside(&path, self.reader.seal())?;
         self.reader.reopen()?;
         self.read_numbers()?;
         self.head = reader::extent(&self.c)?;
@@ -335,9 +336,9 @@ impl Numbers<'_> {
 fn append(
     t: &Transaction<'_>,
     numbers: &mut Numbers<'_>,
+    seal: &Seal,
     event: &Event,
-    seq: u64,
-    at: Wall,
+    (seq, at): (u64, Wall),
     body: &str,
 ) -> Result<(), rusqlite::Error> {
     let scope = numbers.scope(t, (event.workspace_id, event.connected_account_id, event.device_id))?;
@@ -351,7 +352,7 @@ fn append(
         device_id: event.device_id,
         created_at: at,
     };
-    let (packed, sum) = pack::pack(&columns, event.occurred_at, body);
+    let (packed, sum) = pack::pack(&columns, event.occurred_at, body, seal);
     t.prepare_cached("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
         seq,
         scope,
@@ -368,11 +369,16 @@ fn append(
     Ok(())
 }
 
-fn keep<'a>(t: &Transaction<'_>, rows: impl Iterator<Item = &'a Row>, head: &mut Head) -> Result<(), rusqlite::Error> {
+fn keep<'a>(
+    t: &Transaction<'_>,
+    seal: &Seal,
+    rows: impl Iterator<Item = &'a Row>,
+    head: &mut Head,
+) -> Result<(), rusqlite::Error> {
     for row in rows {
         head.rev += 1;
-        let value = row.value.as_ref().map(|v| v.to_string());
         let kind = row.kind.as_str();
+        let value = row.value.as_ref().map(|v| seal.seal_row(&place(kind, &row.key), v));
         t.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
             kind,
             row.key,

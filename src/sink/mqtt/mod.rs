@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 pub use probe::{Probe, probe};
 pub use settings::{Pace, Settings, SettingsError, Version};
-pub use topics::{MASK, Message, Topics};
+pub use topics::{Message, Topics};
 
 use crate::health::{Health, count};
 use crate::store::Store;

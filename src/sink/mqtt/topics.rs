@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::event::MASK;
 use crate::store::Stored;
 
 /// One publish, QoS 1.
@@ -98,9 +99,6 @@ impl Topics {
         Message::retained(self.device(device_id), payload)
     }
 }
-
-/// What the digits of a code become where they may not go: no code looks like it.
-pub const MASK: &str = "****";
 
 /// The body with the digits of a code masked; untouched where it has none.
 fn mask(body: &str) -> String {
