@@ -218,6 +218,12 @@ pub enum Signal {
     },
     /// A user code or credential of the lock.
     Code(CodeNotice),
+    /// An attempt to lock or unlock that the driver has given up. That one succeeded only the lock itself can say, by a state or an
+    /// operation.
+    Attempted {
+        attempt: Uuid,
+        outcome: Outcome,
+    },
     /// State: what the Z-Wave driver thinks of the node.
     Node(NodeStatus),
     /// A state that a bridge remembers and tells again on connecting. It may be stale: it fills what is not known and is no news
@@ -300,6 +306,20 @@ pub enum CodeNotice {
     Typed {
         digits: Secret,
     },
+}
+
+/// Why a driver gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The device refused the command, or does not know it.
+    Refused,
+    /// The device did not take the command: its radio does not answer.
+    Unreachable,
+    /// The link to the driver is down.
+    LinkDown,
+    /// Too many commands wait for the device already.
+    Busy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -126,6 +126,9 @@ async fn command(app: &App, command: Command) -> Result<Answer, ApiError> {
     match app.hand.command(command).await {
         Ok(_) => Ok(Answer::ok()),
         Err(error @ CommandError::NoSuchDevice(_)) => Err(ApiError::not_found("device", error.to_string())),
+        Err(error @ CommandError::TooMany { .. }) => {
+            Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", error.to_string()))
+        }
         Err(CommandError::Refused(why)) => Err(ApiError::new(StatusCode::BAD_REQUEST, "refused", why)),
     }
 }

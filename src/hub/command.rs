@@ -39,6 +39,11 @@ pub enum Command {
         device_id: Uuid,
         name: Option<String>,
     },
+    /// Lock or unlock a door. The answer is the attempt, which goes on: see [`super::attempts`].
+    Lock {
+        device_id: Uuid,
+        lock: bool,
+    },
     /// Makes a noise threshold, or changes the one that has this id.
     SetNoiseThreshold {
         device_id: Uuid,
@@ -65,6 +70,8 @@ pub enum CommandError {
     NoSuchDevice(Uuid),
     #[error("{0}")]
     Refused(String),
+    #[error("too many commands for this device; try again in {retry_after_s} s")]
+    TooMany { retry_after_s: u64 },
 }
 
 impl Hub {
@@ -73,6 +80,7 @@ impl Hub {
             Command::Login { network, connect_webview_id } => {
                 return self.login(now, &network, connect_webview_id, out);
             }
+            Command::Lock { device_id, lock } => return self.attempt(now, device_id, lock, out),
             Command::Explain { device_id } => {
                 return Ok(serde_json::to_value(self.explain(device_id, now.mono)).unwrap_or_default());
             }
@@ -128,7 +136,7 @@ impl Hub {
                 }
                 Some(Value::Null)
             }
-            Command::Login { .. } | Command::Explain { .. } | Command::Delete { .. } => None,
+            Command::Login { .. } | Command::Explain { .. } | Command::Delete { .. } | Command::Lock { .. } => None,
         };
         teller.keep(device);
         Ok(reply.unwrap_or_else(|| json!(device.view())))

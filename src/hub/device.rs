@@ -276,7 +276,7 @@ pub(super) fn kind_of(signal: &Signal) -> Option<DeviceKind> {
         Signal::Described(said) => return said.kind,
         Signal::Battery { .. } | Signal::BatteryLow(_) | Signal::BatteryCharging(_) => return None,
         Signal::Node(_) | Signal::Removed | Signal::Connectivity(_) => return None,
-        Signal::ThirdParty(_) | Signal::Privacy(_) | Signal::Vacation(_) => return None,
+        Signal::ThirdParty(_) | Signal::Privacy(_) | Signal::Vacation(_) | Signal::Attempted { .. } => return None,
         Signal::Remembered(state) => return kind_of(state),
     })
 }

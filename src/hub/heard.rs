@@ -61,8 +61,9 @@ impl Device {
             Signal::Motion(on) => self.measured("motion", f64::from(on)),
             Signal::Vacation(on) => self.measured("vacation", f64::from(on)),
             Signal::Vibration(on) => self.measured("vibration", f64::from(on)),
-            // Judged before: the node's presence, the device's end. Codes are the access codes' business.
+            // Judged before: the node's presence, the device's end. Codes are the access codes' business, attempts their own.
             Signal::Node(_) | Signal::Removed | Signal::Connectivity(_) | Signal::Code(_) => false,
+            Signal::Attempted { .. } => false,
         }
     }
 

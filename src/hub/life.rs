@@ -179,6 +179,7 @@ impl Hub {
         out.rows.push(Row { kind: RowKind::Presence, key: key.to_string(), value: None });
         self.nodes.forget(&key);
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
+        self.attempts.gone(&device, &mut teller);
         teller.drop_device(&device);
         if let Some(told) = told {
             teller.tell(&device, told, |d| {
@@ -230,6 +231,7 @@ impl Hub {
             battery::restored(device, &mut teller);
             flaky::restored(device, &mut teller);
         }
+        self.resume_attempts(now, out);
         self.accounts.resume(&mut Teller::new(&mut self.world, None, now, out));
     }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Device;
 use super::tell::Teller;
@@ -52,6 +53,17 @@ pub struct Lock {
     unexplained: Option<(bool, Mono)>,
     #[serde(skip)]
     denied: Option<(DenyReason, Mono)>,
+    /// What this hub asked of it last, and is not told yet.
+    #[serde(skip)]
+    asked: Option<Asked>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Asked {
+    attempt: Uuid,
+    locked: bool,
+    since: Mono,
+    until: Mono,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +71,7 @@ struct Change {
     locked: bool,
     /// When it was heard.
     heard: Wall,
+    at: Mono,
     /// The lock has jammed since: it may have been a hope.
     doubtful: bool,
 }
@@ -116,7 +129,7 @@ pub fn state(device: &mut Device, state: LockState, teller: &mut Teller<'_>) -> 
         None if known == locked => return changed,
         None => {}
     }
-    device.lock.change = Some(Change { locked, heard: teller.now.wall, doubtful: false });
+    device.lock.change = Some(Change { locked, heard: teller.now.wall, at: teller.now.mono, doubtful: false });
     if matches!(device.key, DeviceKey::Zwave { .. }) || device.lock.tells_operations {
         teller.wake(device, Concern::Lock, teller.now.mono + WAIT);
     } else {
@@ -171,12 +184,25 @@ pub fn operation(
     device.lock.locked = Some(locked);
     device.lock.state = Some(state_of(locked));
     device.lock.jammed_since = None;
-    device.lock.method = Some(method);
     device.lock.user = user;
-    if !late {
-        tell(device, locked, method, teller);
+    if late {
+        device.lock.method = Some(method);
+    } else {
+        tell(device, locked, method, teller.now.mono, teller);
     }
     true
+}
+
+/// This hub asks the lock to move, as this attempt: what it says of that until some time after `until` is the attempt's doing.
+pub fn asked(device: &mut Device, attempt: Uuid, locked: bool, until: Mono, teller: &Teller<'_>) {
+    device.lock.asked = Some(Asked { attempt, locked, since: teller.now.mono, until: until + LATE });
+}
+
+/// The lock is as it was asked to be: if it has an operation to tell of that, it will soon.
+pub fn obeyed(device: &mut Device, teller: &Teller<'_>) {
+    if let Some(asked) = &mut device.lock.asked {
+        asked.until = asked.until.min(teller.now.mono + LATE);
+    }
 }
 
 /// The wait for an operation is over.
@@ -191,17 +217,24 @@ fn give_up_waiting(device: &mut Device, teller: &mut Teller<'_>) {
     let Some(change) = device.lock.change.take() else { return };
     teller.cancel(device, Concern::Lock);
     device.lock.locked = Some(change.locked);
-    device.lock.method = Some(Method::Unknown);
     device.lock.user = None;
     device.lock.unexplained = Some((change.locked, teller.now.mono + LATE));
     let occurred_at = teller.occurred_at.replace(change.heard);
-    tell(device, change.locked, Method::Unknown, teller);
+    tell(device, change.locked, Method::Unknown, change.at, teller);
     teller.occurred_at = occurred_at;
 }
 
-fn tell(device: &Device, locked: bool, method: Method, teller: &mut Teller<'_>) {
+/// Tells an operation that was heard `at`. What nobody else explains, and this hub asked for, is its doing.
+fn tell(device: &mut Device, locked: bool, method: Method, at: Mono, teller: &mut Teller<'_>) {
+    let ours = |a: &mut Asked| method == Method::Unknown && a.locked == locked && a.since <= at && at <= a.until;
+    let asked = device.lock.asked.take_if(ours);
+    let method = if asked.is_some() { Method::Api } else { method };
+    device.lock.method = Some(method);
     let event_type = if locked { EventType::LockLocked } else { EventType::LockUnlocked };
-    teller.tell(device, event_type, |d| d.method = Some(method));
+    teller.tell(device, event_type, |d| {
+        d.method = Some(method);
+        d.action_attempt_id = asked.map(|a| a.attempt);
+    });
 }
 
 /// An entry was refused.

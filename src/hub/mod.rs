@@ -5,6 +5,7 @@
 //! events that rest on it, and [`Hub::restore`] starts from those rows.
 
 mod accounts;
+mod attempts;
 mod battery;
 mod clock;
 mod command;
@@ -53,6 +54,7 @@ pub struct Hub {
     presence: presence::Judge,
     nodes: nodes::Nodes,
     strangers: strangers::Strangers,
+    attempts: attempts::Attempts,
     /// Of devices that are gone.
     past: HashMap<DeviceKey, life::Past>,
     /// The first step has been made.
@@ -74,6 +76,7 @@ impl Hub {
             presence: presence::Judge::default(),
             nodes: nodes::Nodes::default(),
             strangers: strangers::Strangers::default(),
+            attempts: attempts::Attempts::default(),
             past: HashMap::new(),
             started: false,
         };
@@ -86,6 +89,7 @@ impl Hub {
                 RowKind::Presence => hub.presence.restore(&row.key, value),
                 RowKind::Past => hub.restore_past(value),
                 RowKind::Held => hub.world.clock.restore(value),
+                RowKind::Attempt => hub.attempts.restore(value),
             }
         }
         // After the accounts: they say where a device is in the configuration.
@@ -206,6 +210,7 @@ impl Hub {
                 }
             }
             Timer::Sync => self.accounts.ble_synced(&mut Teller::new(&mut self.world, None, now, out)),
+            Timer::Attempts => self.attempts_due(now, out),
             // The step began with it.
             Timer::Clock => {}
         }
@@ -238,8 +243,10 @@ impl Hub {
         let Some(device) = self.devices.get_mut(&key) else { return };
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         teller.occurred_at = report.occurred_at;
+        let words = attempts::words(&report.signals);
         if device.heard(report, &mut teller) {
             teller.keep(device);
         }
+        self.attempts.heard(device, &words, &mut teller);
     }
 }

@@ -103,7 +103,7 @@ impl Hub {
             match signal {
                 Signal::Node(status) => self.nodes.status(report.device, *status, now.mono),
                 Signal::Described(description) => self.nodes.described(report.device, description),
-                Signal::Remembered(_) | Signal::Removed => {}
+                Signal::Remembered(_) | Signal::Removed | Signal::Attempted { .. } => {}
                 _ => heard = true,
             }
         }

@@ -16,6 +16,8 @@ pub enum Timer {
     Sync,
     /// The end of the wait for the wall clock.
     Clock,
+    /// The end of an attempt to operate a lock, or of the time that it is remembered.
+    Attempts,
 }
 
 /// The part of the judgement that set a device's timer.

@@ -1,6 +1,7 @@
 //! What goes into a step of the hub and what comes out of it.
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Command, CommandId, Reply, Settings};
 use crate::event::Event;
@@ -23,6 +24,8 @@ pub enum Input {
 pub enum Action {
     /// Read the state of the bolt from the lock itself.
     PollLock { device: DeviceKey },
+    /// Lock or unlock. Success is the lock's own report; a failure comes as [`crate::signal::Signal::Attempted`].
+    SetLock { device: DeviceKey, attempt: Uuid, lock: bool },
     /// See whether a node answers.
     Ping { device: DeviceKey },
     /// Stop and start the scan of an adapter that seems deaf.
@@ -49,10 +52,13 @@ pub enum RowKind {
     Past,
     /// An event that waits for the clock to be set.
     Held,
+    /// An attempt to operate a lock; the key is its `action_attempt_id`.
+    Attempt,
 }
 
 impl RowKind {
-    pub const ALL: &[RowKind] = &[RowKind::Device, RowKind::Account, RowKind::Presence, RowKind::Past, RowKind::Held];
+    pub const ALL: &[RowKind] =
+        &[RowKind::Device, RowKind::Account, RowKind::Presence, RowKind::Past, RowKind::Held, RowKind::Attempt];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,6 +67,7 @@ impl RowKind {
             RowKind::Presence => "presence",
             RowKind::Past => "past",
             RowKind::Held => "held",
+            RowKind::Attempt => "attempt",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portcullis::config::Config;
 use portcullis::event::{Event, EventType};
-use portcullis::hub::{Command, CommandId, Hub, Input, Output, Reply, Row, RowKind, Settings};
+use portcullis::hub::{Action, Command, CommandId, Hub, Input, Output, Reply, Row, RowKind, Settings};
 use portcullis::signal::{Address, DeviceKey, Link, LinkNews, Report, Signal};
 use portcullis::time::{Mono, Now, Wall};
 use serde_json::Value;
@@ -39,6 +39,8 @@ pub struct Rig {
     pub committed: usize,
     pub row_writes: usize,
     pub reply: Option<Reply>,
+    /// What the sources were asked, once it was on disk.
+    pub asked: Vec<Action>,
 }
 
 pub fn settings(toml: &str) -> Settings {
@@ -87,6 +89,7 @@ impl Rig {
             committed: 0,
             row_writes: 0,
             reply: None,
+            asked: Vec::new(),
         };
         rig.start();
         rig
@@ -148,6 +151,7 @@ impl Rig {
             self.committed += 1;
             self.row_writes += out.rows.len();
             self.log.extend(out.events);
+            self.asked.extend(out.actions);
             for row in out.rows {
                 match row.value {
                     Some(value) => drop(self.rows.insert((row.kind, row.key), value)),

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::map;
 use super::node::{self, Node, Said};
@@ -23,7 +24,7 @@ use super::wire::{
     Answer, CredentialArgs, EntryArgs, Event, Message, NodeState, NotificationArgs, State, ValueState, Version, cc,
 };
 use crate::hub::{Action, Input};
-use crate::signal::{CodeNotice, DeviceKey, DownReason, Link, LinkNews, NodeStatus, Report, Secret, Signal};
+use crate::signal::{CodeNotice, DeviceKey, DownReason, Link, LinkNews, NodeStatus, Outcome, Report, Secret, Signal};
 use crate::source::rules::Rule;
 use crate::time::Mono;
 
@@ -144,6 +145,15 @@ impl Bridge {
                 let node = node_of(device)?;
                 Some(json!({"messageId": format!("ping:{node}"), "command": "node.ping", "nodeId": node}))
             }
+            Action::SetLock { device, attempt, lock } => {
+                let node = node_of(device)?;
+                let mode = json!({"commandClass": cc::DOOR_LOCK, "endpoint": 0, "property": "targetMode"});
+                let value = if *lock { 255 } else { 0 };
+                Some(json!({
+                    "messageId": format!("lock:{node}:{attempt}"), "command": "node.set_value", "nodeId": node,
+                    "valueId": mode, "value": value
+                }))
+            }
             Action::RestartScan { .. } => None,
         }
     }
@@ -189,12 +199,11 @@ impl Bridge {
             }
             return;
         }
-        let (what, node) = match answer.message_id.split_once(':') {
-            Some((what, node)) => (what, node.parse::<u16>().ok()),
-            None => (answer.message_id.as_str(), None),
-        };
+        let mut words = answer.message_id.split(':');
+        let (what, node) = (words.next().unwrap_or_default(), words.next().and_then(|n| n.parse::<u16>().ok()));
+        let attempt = words.next().and_then(|id| id.parse::<Uuid>().ok());
         if !answer.success {
-            let error = answer.zwave_error_code_name.or(answer.error_code);
+            let error = answer.zwave_error_code_name.as_ref().or(answer.error_code.as_ref());
             tracing::debug!(network = %self.network, command = what, node, error, "zwave.command_failed");
         }
         match (what, node) {
@@ -202,6 +211,11 @@ impl Bridge {
             // A node that answers is alive, and that is all.
             ("ping", Some(node)) if answer.result.get("responded") == Some(&Value::Bool(true)) => {
                 self.report(node, Vec::new(), out);
+            }
+            ("lock", Some(node)) => {
+                if let (Some(attempt), Some(outcome)) = (attempt, failure(&answer)) {
+                    self.report(node, vec![Signal::Attempted { attempt, outcome }], out);
+                }
             }
             // A node that knows no associations has none.
             ("associations", Some(node)) => {
@@ -444,6 +458,19 @@ impl Bridge {
 const READY: u8 = 0;
 /// Status of a controller: the stick does not answer.
 const UNRESPONSIVE: u8 = 1;
+
+/// Why a command came to nothing; `None` where the driver got it through.
+fn failure(answer: &Answer) -> Option<Outcome> {
+    /// Of `SetValueStatus`: the device works on it; it did not say; it has done it.
+    const THROUGH: [u64; 3] = [1, 254, 255];
+    if answer.success {
+        let status = answer.result.pointer("/result/status").and_then(Value::as_u64);
+        return status.filter(|status| !THROUGH.contains(status)).map(|_| Outcome::Refused);
+    }
+    let name = answer.zwave_error_code_name.as_deref().unwrap_or_default();
+    let unreachable = name.starts_with("Controller_") || name.contains("Timeout");
+    Some(if unreachable { Outcome::Unreachable } else { Outcome::Refused })
+}
 
 fn poll(node: u16) -> Value {
     let mode = json!({"commandClass": cc::DOOR_LOCK, "endpoint": 0, "property": "currentMode"});
