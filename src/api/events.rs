@@ -149,7 +149,7 @@ fn body(event: &Stored) -> Value {
 }
 
 /// Reads the disk where it holds up nobody.
-async fn read<T: Send + 'static>(
+pub async fn read<T: Send + 'static>(
     store: Store,
     ask: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {

@@ -7,6 +7,7 @@ mod events;
 pub mod keys;
 mod params;
 pub mod tcp;
+pub mod undeliverable;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,6 +66,8 @@ pub fn router(app: App) -> Router {
         .route("/devices/unmanaged/update", write(devices::update))
         .route("/connected_accounts/list", read(devices::list_accounts))
         .route("/connected_accounts/get", read(devices::get_account))
+        .route("/undeliverable/list", read(undeliverable::list))
+        .route("/undeliverable/retry", write(undeliverable::retry))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn(envelope::request_id))

@@ -1,5 +1,6 @@
 //! The command line; a file a verb. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
 
+mod backup;
 mod check_config;
 mod daemon;
 mod decode;
@@ -13,6 +14,7 @@ mod record;
 mod replay;
 mod run;
 mod scan;
+mod undeliverable;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +61,12 @@ enum Verb {
     Accounts(devices::NoArgs),
     /// List, fetch or follow events
     Events(events::Args),
+    /// List events that a sink would not take, and have them tried again
+    Undeliverable(undeliverable::Args),
+    /// Copy the whole state into a directory, also while the hub runs
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the state; the hub must be stopped
+    Restore(backup::RestoreArgs),
     /// Make, list and revoke API keys
     Keys(keys::Args),
     /// Decode adverts given as JSON lines on standard input
@@ -152,6 +160,9 @@ pub fn main() -> ExitCode {
         Verb::Delete(args) => devices::delete(args, &context),
         Verb::Accounts(args) => devices::accounts(args, &context),
         Verb::Events(args) => events::run(args, &context),
+        Verb::Undeliverable(args) => undeliverable::run(args, &context),
+        Verb::Backup(args) => backup::backup(args, &context),
+        Verb::Restore(args) => backup::restore(args, &context),
         Verb::Keys(args) => keys::run(args, &context),
         Verb::Decode(args) => decode::run(args, &context),
         Verb::Record(args) => record::run(args, &context),
