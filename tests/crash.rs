@@ -79,7 +79,7 @@ async fn every_accepted_event_is_told_though_daemon_and_broker_die_in_the_middle
     let mut dice = Dice::new(seed);
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
-    let bridge = Bridge::start().await.unwrap();
+    let bridge = Bridge::start(1.0).await.unwrap();
     let broker = Mosquitto::start();
     let mut subscriber = Subscriber::new(broker.port, "portcullis/hub-1/event/#").await;
     let config = format!(

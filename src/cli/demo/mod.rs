@@ -98,7 +98,7 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         Some(key) => keys.add(key, "demo", Scope::Admin, made_at).map_err(|e| Failure::usage(e.to_string()))?,
         None => keys.create("demo", Scope::Admin, made_at)?,
     };
-    let bridge = Bridge::start().await?;
+    let bridge = Bridge::start(args.speed).await?;
     let config = config(&state, &bridge, &mqtt, version, &http)?;
     let topics = format!("{}/{}", config.mqtt.prefix, config.hub.name);
     let intake = Intake::new(config.known());

@@ -1,4 +1,4 @@
-//! The building's Z-Wave network: a server that speaks zwave-js-server's WebSocket protocol (schema 0 to 44) on loopback,
+//! The building's Z-Wave network: a server that speaks zwave-js-server's WebSocket protocol (schema 0 to 48) on loopback,
 //! with five nodes behind it. Messages are worded as the real driver words them.
 
 use std::collections::BTreeMap;
@@ -11,92 +11,33 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::building::{FRONT_DOOR, OFFICE, STAIRWELL, Zwave};
+use super::building::{FRONT_DOOR, OFFICE, Zwave};
+use super::lock::{MOTOR, SLOTS, Written};
+use super::nodes::{
+    ACCESS_CONTROL, BATTERY, DOOR_LOCK, MULTILEVEL_SENSOR, NOTIFICATION, Node, Place, USER_CODE, asked, dump, nodes,
+    place, value_id,
+};
 
 const HOME: u32 = 0x7e57_de30;
-const DOOR_LOCK: u16 = 98;
-const NOTIFICATION: u16 = 113;
-const BATTERY: u16 = 128;
-const MULTILEVEL_SENSOR: u16 = 49;
-const USER_CODE: u16 = 99;
-const ACCESS_CONTROL: u8 = 6;
 /// Events that a slow client may be behind; the hub is never this slow.
 const BEHIND: usize = 256;
-
-/// A value's place within a node: command class, property, property key.
-type Place = (u16, String, Option<String>);
-
-struct Node {
-    name: &'static str,
-    /// Z-Wave generic device class: 64 Entry Control, 33 Multilevel Sensor, 7 Notification Sensor.
-    class: (u16, &'static str),
-    specific: (u16, &'static str),
-    product: &'static str,
-    can_sleep: bool,
-    classes: &'static [(u16, &'static str, u8)],
-    values: BTreeMap<Place, Value>,
-}
 
 #[derive(Clone)]
 pub struct Bridge {
     nodes: Arc<Mutex<BTreeMap<u16, Node>>>,
     events: broadcast::Sender<String>,
     address: SocketAddr,
-}
-
-fn place(class: u16, property: &str, key: Option<&str>) -> Place {
-    (class, property.to_owned(), key.map(str::to_owned))
-}
-
-fn lock(name: &'static str) -> Node {
-    let mut values = BTreeMap::from([
-        (place(DOOR_LOCK, "targetMode", None), json!(255)),
-        (place(DOOR_LOCK, "currentMode", None), json!(255)),
-        (place(BATTERY, "level", None), json!(80)),
-        (place(BATTERY, "isLow", None), json!(false)),
-        (place(NOTIFICATION, "Access Control", Some("Lock state")), json!(0)),
-        (place(NOTIFICATION, "Access Control", Some("Keypad state")), json!(0)),
-        (place(NOTIFICATION, "Home Security", Some("Cover status")), json!(0)),
-    ]);
-    for slot in 1..=20 {
-        let used = matches!(slot, 3..=5);
-        values.insert(place(USER_CODE, "userIdStatus", Some(&slot.to_string())), json!(u8::from(used)));
-    }
-    Node {
-        name,
-        class: (64, "Entry Control"),
-        specific: (3, "Secure Keypad Door Lock"),
-        product: "Demo Lock",
-        can_sleep: false,
-        classes: &[
-            (DOOR_LOCK, "Door Lock", 4),
-            (USER_CODE, "User Code", 2),
-            (NOTIFICATION, "Notification", 8),
-            (BATTERY, "Battery", 1),
-        ],
-        values,
-    }
-}
-
-fn nodes() -> BTreeMap<u16, Node> {
-    let noise = Node {
-        name: "Stairwell loudness",
-        class: (33, "Multilevel Sensor"),
-        specific: (1, "Routing Multilevel Sensor"),
-        product: "Demo Loudness Sensor",
-        can_sleep: false,
-        classes: &[(MULTILEVEL_SENSOR, "Multilevel Sensor", 11)],
-        values: BTreeMap::from([(place(MULTILEVEL_SENSOR, "Loudness", None), json!(41.0))]),
-    };
-    BTreeMap::from([(FRONT_DOOR, lock("Front door")), (OFFICE, lock("Office")), (STAIRWELL, noise)])
+    /// Virtual seconds in a second.
+    speed: f64,
 }
 
 impl Bridge {
-    /// Listens on a free port of loopback.
-    pub async fn start() -> std::io::Result<Bridge> {
+    /// Listens on a free port of loopback. Its motors turn `speed` times as fast as life.
+    pub async fn start(speed: f64) -> std::io::Result<Bridge> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let bridge = Bridge { nodes: Arc::new(Mutex::new(nodes())), events: broadcast::channel(BEHIND).0, address };
+        let bridge =
+            Bridge { nodes: Arc::new(Mutex::new(nodes())), events: broadcast::channel(BEHIND).0, address, speed };
         let server = bridge.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -142,12 +83,80 @@ impl Bridge {
         }
     }
 
+    /// A code is programmed at the lock's own keypad, or without digits erased.
+    pub fn program(&self, node: u16, slot: u16, digits: Option<&str>) -> Written {
+        self.write_code(node, slot, digits)
+    }
+
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<u16, Node>> {
         self.nodes.lock().unwrap_or_else(|e| e.into_inner())
     }
 
+    fn is_lock(&self, node: u16) -> bool {
+        matches!(node, FRONT_DOOR | OFFICE)
+    }
+
     fn bolt(&self, node: u16, locked: bool) {
         self.set(node, place(DOOR_LOCK, "currentMode", None), json!(if locked { 255 } else { 0 }));
+    }
+
+    /// The motor turns, and the lock reports; one that is jammed reports that.
+    fn turn(&self, node: u16, locked: bool) {
+        let (bridge, jammed) = (self.clone(), place(NOTIFICATION, "Access Control", Some("Lock state")));
+        tokio::spawn(async move {
+            tokio::time::sleep(MOTOR.div_f64(bridge.speed)).await;
+            let is_jammed = bridge.nodes().get(&node).is_some_and(|n| n.values.get(&jammed) == Some(&json!(11)));
+            if is_jammed {
+                return bridge.set(node, jammed, json!(11));
+            }
+            bridge.bolt(node, locked);
+            let (event, label) = if locked { (3, "RF lock operation") } else { (4, "RF unlock operation") };
+            bridge.notify(node, event, label, Value::Null);
+        });
+    }
+
+    /// A code is programmed or erased, by whomever; the lock tells what became of it.
+    fn write_code(&self, node: u16, slot: u16, digits: Option<&str>) -> Written {
+        let Some(written) = self.nodes().get_mut(&node).map(|n| n.codes.write(slot, digits)) else {
+            return Written::Invalid;
+        };
+        let told = match written {
+            Written::Added => Some((14, "New user code added")),
+            Written::Deleted => Some((13, "Single user code deleted")),
+            Written::Duplicate => Some((15, "New user code not added due to duplicate code")),
+            Written::Unchanged | Written::Invalid => None,
+        };
+        if let Some((event, label)) = told {
+            self.notify(node, event, label, json!({ "userId": slot }));
+        }
+        written
+    }
+
+    /// What a slot holds, as User Code Get answers; the driver's values follow.
+    fn read_code(&self, node: u16, slot: u16) -> Option<Value> {
+        let digits = self.nodes().get(&node)?.codes.get(slot).map(str::to_owned);
+        let (status, key) = (u8::from(digits.is_some()), slot.to_string());
+        self.set(node, place(USER_CODE, "userIdStatus", Some(&key)), json!(status));
+        self.set(node, place(USER_CODE, "userCode", Some(&key)), json!(digits.as_deref().unwrap_or_default()));
+        Some(json!({ "userIdStatus": status, "userCode": digits.unwrap_or_default() }))
+    }
+
+    /// A method of the User Code command class.
+    fn user_code(&self, node: u16, method: &str, args: &Value) -> Option<Value> {
+        let slot = || args[0].as_u64().and_then(|slot| u16::try_from(slot).ok());
+        let written = |written| match written {
+            Written::Invalid => None,
+            // As a supervised command is answered: done, or not.
+            Written::Duplicate => Some(json!({ "status": 2 })),
+            _ => Some(json!({ "status": 255 })),
+        };
+        match method {
+            "get" => self.read_code(node, slot()?),
+            "set" => written(self.write_code(node, slot()?, Some(args[2].as_str()?))),
+            "clear" => written(self.write_code(node, slot()?, None)),
+            "getUsersCount" => Some(json!(SLOTS)),
+            _ => None,
+        }
     }
 
     fn set(&self, node: u16, at: Place, value: Value) {
@@ -181,7 +190,7 @@ impl Bridge {
         let Ok(mut socket) = tokio_tungstenite::accept_async(socket).await else { return };
         let version = json!({
             "type": "version", "homeId": HOME, "driverVersion": "15.29.0", "serverVersion": "3.10.2",
-            "minSchemaVersion": 0, "maxSchemaVersion": 44
+            "minSchemaVersion": 0, "maxSchemaVersion": 48
         });
         if socket.send(Message::text(version.to_string())).await.is_err() {
             return;
@@ -232,10 +241,7 @@ impl Bridge {
             "node.set_value" => {
                 let at = asked(&command["valueId"])?;
                 if at.0 == DOOR_LOCK && at.1 == "targetMode" {
-                    let locked = command["value"].as_u64()? == 255;
-                    self.bolt(node, locked);
-                    let (event, label) = if locked { (3, "RF lock operation") } else { (4, "RF unlock operation") };
-                    self.notify(node, event, label, Value::Null);
+                    self.turn(node, command["value"].as_u64()? == 255);
                 } else {
                     self.set(node, at, command["value"].clone());
                 }
@@ -244,8 +250,18 @@ impl Bridge {
             "node.poll_value" | "node.get_value" => {
                 let at = asked(&command["valueId"])?;
                 let value = self.nodes().get(&node)?.values.get(&at)?.clone();
+                // A poll that is answered is a report like any other.
+                self.set(node, at, value.clone());
                 Some(json!({ "value": value }))
             }
+            "endpoint.invoke_cc_api" if command["commandClass"] == USER_CODE => {
+                let response = self.user_code(node, command["methodName"].as_str()?, &command["args"])?;
+                Some(json!({ "response": response }))
+            }
+            "endpoint.access_control.get_user_capabilities_cached" if self.is_lock(node) => {
+                Some(json!({ "capabilities": { "maxUsers": SLOTS } }))
+            }
+            "controller.get_associations" => Some(json!({ "associations": {} })),
             _ => None,
         }
     }
@@ -260,74 +276,4 @@ impl Bridge {
             "nodes": nodes.iter().map(|(id, node)| dump(*id, node)).collect::<Vec<_>>(),
         })
     }
-}
-
-/// The place that a command's `valueId` names.
-fn asked(id: &Value) -> Option<Place> {
-    let key = match &id["propertyKey"] {
-        Value::Null => None,
-        Value::String(key) => Some(key.clone()),
-        other => Some(other.to_string()),
-    };
-    let class = u16::try_from(id["commandClass"].as_u64()?).ok()?;
-    Some((class, id["property"].as_str()?.to_owned(), key))
-}
-
-fn value_id((class, property, key): &Place) -> Value {
-    let name = nodes_class_name(*class);
-    let mut id = json!({
-        "commandClassName": name, "commandClass": class, "endpoint": 0, "property": property, "propertyName": property
-    });
-    if let Some(key) = key {
-        // Slots are numbers, everything else is a name.
-        id["propertyKey"] = key.parse::<u16>().map_or_else(|_| json!(key), |n| json!(n));
-        id["propertyKeyName"] = json!(key);
-    }
-    id
-}
-
-fn nodes_class_name(class: u16) -> &'static str {
-    match class {
-        DOOR_LOCK => "Door Lock",
-        USER_CODE => "User Code",
-        NOTIFICATION => "Notification",
-        BATTERY => "Battery",
-        _ => "Multilevel Sensor",
-    }
-}
-
-/// One node as `start_listening` shows it.
-fn dump(id: u16, node: &Node) -> Value {
-    let device_class = json!({
-        "basic": { "key": 4, "label": "Routing End Node" },
-        "generic": { "key": node.class.0, "label": node.class.1 },
-        "specific": { "key": node.specific.0, "label": node.specific.1 },
-    });
-    let classes: Vec<Value> = node
-        .classes
-        .iter()
-        .map(|(id, name, version)| json!({ "id": id, "name": name, "version": version, "isSecure": true }))
-        .collect();
-    let values: Vec<Value> = node
-        .values
-        .iter()
-        .map(|(at, value)| {
-            let mut v = value_id(at);
-            v["ccVersion"] = json!(1);
-            v["metadata"] = json!({ "type": "number", "readable": true, "writeable": true, "stateful": true });
-            if at.0 == MULTILEVEL_SENSOR {
-                v["metadata"]["unit"] = json!("dB");
-            }
-            v["value"] = value.clone();
-            v
-        })
-        .collect();
-    json!({
-        "nodeId": id, "index": 0, "status": 4, "ready": true, "interviewStage": "Complete", "isListening": true,
-        "isFrequentListening": false, "isRouting": true, "isSecure": true, "canSleep": node.can_sleep, "keepAwake": false,
-        "isControllerNode": false, "name": node.name, "manufacturer": "Portcullis", "label": node.product,
-        "deviceConfig": { "manufacturer": "Portcullis", "label": node.product, "description": node.product },
-        "firmwareVersion": "1.0", "deviceClass": device_class, "values": values,
-        "endpoints": [{ "nodeId": id, "index": 0, "deviceClass": device_class, "commandClasses": classes }],
-    })
 }

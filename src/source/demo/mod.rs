@@ -1,11 +1,14 @@
 //! A simulated building, on the same path as a real one: its radio gives advert bytes to the intake, its Z-Wave bridge speaks
 //! zwave-js-server's protocol on a real socket. Same seed, same building.
 //!
-//! [`building`] decides who does what when (pure), [`devices`] turns that into bytes, [`bridge`] is the Z-Wave server.
+//! [`building`] decides who does what when (pure), [`devices`] turns that into bytes, [`bridge`] is the Z-Wave server,
+//! [`lock`] a lock behind it.
 
 pub mod bridge;
 pub mod building;
 pub mod devices;
+pub mod lock;
+mod nodes;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, good enough to throw dice with.
 #[derive(Clone, Debug)]
