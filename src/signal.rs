@@ -302,6 +302,19 @@ pub enum CodeNotice {
         slot: u16,
         digits: Option<Secret>,
     },
+    /// Read back: the slot is in use, and the lock does not show its digits.
+    Hidden {
+        slot: u16,
+    },
+    /// The lock took what was written; it is read back next.
+    Accepted {
+        slot: u16,
+    },
+    /// What was asked of the slot came to nothing.
+    Refused {
+        slot: u16,
+        reason: Outcome,
+    },
     /// Something was typed on a keypad that knows no users.
     Typed {
         digits: Secret,
@@ -314,12 +327,14 @@ pub enum CodeNotice {
 pub enum Outcome {
     /// The device refused the command, or does not know it.
     Refused,
+    /// Another slot holds these digits already.
+    Duplicate,
+    /// Too many commands wait for the device already.
+    Busy,
     /// The device did not take the command: its radio does not answer.
     Unreachable,
     /// The link to the driver is down.
     LinkDown,
-    /// Too many commands wait for the device already.
-    Busy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -347,6 +362,8 @@ pub struct Description {
     pub can_lock: Option<bool>,
     /// Number of user-code slots.
     pub code_slots: Option<u16>,
+    /// Digits of a code, at least and at most.
+    pub code_digits: Option<(u8, u8)>,
     /// What tells this device from another that is given the same number later (manufacturer, product type and product ids).
     pub fingerprint: Option<String>,
 }

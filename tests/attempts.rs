@@ -120,7 +120,6 @@ fn each_way_to_fail_has_a_type() {
         ("refused_by_device", (None, Outcome::Refused)),
         ("device_disconnected", (None, Outcome::Unreachable)),
         ("hub_disconnected", (None, Outcome::LinkDown)),
-        ("device_busy", (None, Outcome::Busy)),
     ];
     for (kind, (state, outcome)) in ways {
         let mut rig = house();

@@ -285,10 +285,10 @@ const TIMED_OUT: Why = ("timed_out", "The lock did not report the wanted state i
 
 fn why(outcome: Outcome) -> Why {
     match outcome {
-        Outcome::Refused => ("refused_by_device", "The lock refused the command."),
+        Outcome::Refused | Outcome::Duplicate => ("refused_by_device", "The lock refused the command."),
         Outcome::Unreachable => ("device_disconnected", "The lock does not answer."),
-        Outcome::LinkDown => ("hub_disconnected", "The bridge that reaches the lock is down."),
         Outcome::Busy => ("device_busy", "Too many commands wait for the lock."),
+        Outcome::LinkDown => ("hub_disconnected", "The bridge that reaches the lock is down."),
     }
 }
 

@@ -234,6 +234,7 @@ impl Device {
         merge(&mut d.listens, said.listens);
         merge(&mut d.can_lock, said.can_lock);
         merge(&mut d.code_slots, said.code_slots);
+        merge(&mut d.code_digits, said.code_digits);
         merge(&mut d.fingerprint, said.fingerprint);
         // The first name is not a change of name: it was only not known yet.
         if named {

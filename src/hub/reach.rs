@@ -3,7 +3,7 @@
 use super::tell::Teller;
 use super::{Account, Device, Hub, Output, edges};
 use crate::event::ErrorCode;
-use crate::signal::{DeviceKey, Link, LinkNews, Report, Signal};
+use crate::signal::{CodeNotice, DeviceKey, Link, LinkNews, Report, Signal};
 use crate::time::{Mono, Now};
 
 impl Hub {
@@ -104,6 +104,7 @@ impl Hub {
                 Signal::Node(status) => self.nodes.status(report.device, *status, now.mono),
                 Signal::Described(description) => self.nodes.described(report.device, description),
                 Signal::Remembered(_) | Signal::Removed | Signal::Attempted { .. } => {}
+                Signal::Code(CodeNotice::Refused { .. }) => {}
                 _ => heard = true,
             }
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Command, CommandId, Reply, Settings};
 use crate::event::Event;
-use crate::signal::{DeviceKey, Link, LinkNews, Report};
+use crate::signal::{DeviceKey, Link, LinkNews, Report, Secret};
 
 /// Everything that can happen to a hub.
 #[derive(Debug)]
@@ -23,13 +23,38 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Read the state of the bolt from the lock itself.
-    PollLock { device: DeviceKey },
+    PollLock {
+        device: DeviceKey,
+    },
     /// Lock or unlock. Success is the lock's own report; a failure comes as [`crate::signal::Signal::Attempted`].
-    SetLock { device: DeviceKey, attempt: Uuid, lock: bool },
+    SetLock {
+        device: DeviceKey,
+        attempt: Uuid,
+        lock: bool,
+    },
+    /// Write a code to a slot, then read it back; the answers are [`crate::signal::CodeNotice`]s.
+    SetCode {
+        device: DeviceKey,
+        slot: u16,
+        digits: Secret,
+    },
+    /// Empty a slot, then read it back.
+    ClearCode {
+        device: DeviceKey,
+        slot: u16,
+    },
+    ReadCode {
+        device: DeviceKey,
+        slot: u16,
+    },
     /// See whether a node answers.
-    Ping { device: DeviceKey },
+    Ping {
+        device: DeviceKey,
+    },
     /// Stop and start the scan of an adapter that seems deaf.
-    RestartScan { link: Link },
+    RestartScan {
+        link: Link,
+    },
 }
 
 /// A durable piece of the hub's state: upserted, or deleted where `value` is `None`.

@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::building::{FRONT_DOOR, OFFICE, Zwave};
-use super::lock::{MOTOR, SLOTS, Written};
+use super::lock::{DIGITS, MOTOR, SLOTS, Written};
 use super::nodes::{
     ACCESS_CONTROL, BATTERY, DOOR_LOCK, MULTILEVEL_SENSOR, NOTIFICATION, Node, Place, USER_CODE, asked, dump, nodes,
     place, value_id,
@@ -258,8 +258,10 @@ impl Bridge {
                 let response = self.user_code(node, command["methodName"].as_str()?, &command["args"])?;
                 Some(json!({ "response": response }))
             }
-            "endpoint.access_control.get_user_capabilities_cached" if self.is_lock(node) => {
-                Some(json!({ "capabilities": { "maxUsers": SLOTS } }))
+            "endpoint.access_control.get_credential_capabilities_cached" if self.is_lock(node) => {
+                let (low, high) = DIGITS.into_inner();
+                let pin = json!({ "numberOfCredentialSlots": SLOTS, "minCredentialLength": low, "maxCredentialLength": high });
+                Some(json!({ "capabilities": { "supportedCredentialTypes": { "1": pin } } }))
             }
             "controller.get_associations" => Some(json!({ "associations": {} })),
             _ => None,

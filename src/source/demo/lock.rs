@@ -10,7 +10,7 @@ pub const MOTOR: Duration = Duration::from_secs(2);
 pub const SLOTS: u16 = 20;
 
 /// Digits of a code, as the User Code command class has it.
-const DIGITS: std::ops::RangeInclusive<usize> = 4..=10;
+pub const DIGITS: std::ops::RangeInclusive<usize> = 4..=10;
 
 /// What became of a code that somebody wanted written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

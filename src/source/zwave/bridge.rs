@@ -16,38 +16,49 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
+use super::codes;
 use super::map;
 use super::node::{self, Node, Said};
+use super::orders::Moving;
+use super::radio::Radio;
 use super::wire::{
     Answer, CredentialArgs, EntryArgs, Event, Message, NodeState, NotificationArgs, State, ValueState, Version, cc,
 };
-use crate::hub::{Action, Input};
-use crate::signal::{CodeNotice, DeviceKey, DownReason, Link, LinkNews, NodeStatus, Outcome, Report, Secret, Signal};
+use crate::hub::Input;
+use crate::signal::{CodeNotice, DeviceKey, DownReason, Link, LinkNews, NodeStatus, Report, Secret, Signal};
 use crate::source::rules::Rule;
 use crate::time::Mono;
 
 /// The schemas that this file was written for; the highest that the server knows too is asked for. 31 brought the stick's own status.
 pub const SCHEMAS: std::ops::RangeInclusive<u32> = 31..=50;
 
+/// The schema with the access control API.
+const ACCESS_CONTROL: u32 = 48;
+
 /// Nodes of a network: Z-Wave Long Range numbers them up to 4000.
 const NODES: usize = 4000;
 
 pub struct Bridge {
     network: Arc<str>,
-    home: Option<u32>,
+    pub(super) home: Option<u32>,
     own: Option<u16>,
     /// The hub has been told that the bridge is up.
-    up: bool,
+    pub(super) up: bool,
     synced: bool,
-    nodes: BTreeMap<u16, Node>,
+    pub(super) nodes: BTreeMap<u16, Node>,
     /// Nodes that are controllers themselves, other than ours.
     controllers: HashSet<u16>,
     secondary: bool,
-    commands: Vec<Value>,
+    pub(super) commands: Vec<Value>,
     malformed: u64,
     rules: Rules,
+    /// The one that the server was asked for.
+    schema: u32,
+    /// What nodes are asked.
+    pub(super) radio: Radio,
+    /// Locks that were told to move, and have not said that they did.
+    pub(super) moving: BTreeMap<u16, Moving>,
 }
 
 /// The mapping rules of the configuration, by node.
@@ -67,6 +78,9 @@ impl Bridge {
             commands: Vec::new(),
             malformed: 0,
             rules: Rules::new(),
+            schema: 0,
+            radio: Radio::default(),
+            moving: BTreeMap::new(),
         }
     }
 
@@ -113,7 +127,9 @@ impl Bridge {
         self.up = false;
         self.synced = false;
         self.commands.clear();
-        vec![Input::Link(self.link(), LinkNews::BridgeDown(reason))]
+        let mut out = self.give_all_up();
+        out.push(Input::Link(self.link(), LinkNews::BridgeDown(reason)));
+        out
     }
 
     /// A capture says that the link is up again. Until messages say otherwise, the nodes are as they were.
@@ -130,31 +146,6 @@ impl Bridge {
             self.nodes.iter().filter_map(|(id, node)| Some((*id, node.status?))).collect();
         for (id, status) in nodes {
             self.report(id, vec![Signal::Node(status)], out);
-        }
-    }
-
-    /// The command that does what the hub asks; `None` where it is another network's business.
-    pub fn act(&self, action: &Action) -> Option<Value> {
-        let node_of = |device: &DeviceKey| match *device {
-            DeviceKey::Zwave { home, node } if Some(home) == self.home => Some(node),
-            _ => None,
-        };
-        match action {
-            Action::PollLock { device } => node_of(device).map(poll),
-            Action::Ping { device } => {
-                let node = node_of(device)?;
-                Some(json!({"messageId": format!("ping:{node}"), "command": "node.ping", "nodeId": node}))
-            }
-            Action::SetLock { device, attempt, lock } => {
-                let node = node_of(device)?;
-                let mode = json!({"commandClass": cc::DOOR_LOCK, "endpoint": 0, "property": "targetMode"});
-                let value = if *lock { 255 } else { 0 };
-                Some(json!({
-                    "messageId": format!("lock:{node}:{attempt}"), "command": "node.set_value", "nodeId": node,
-                    "valueId": mode, "value": value
-                }))
-            }
-            Action::RestartScan { .. } => None,
         }
     }
 
@@ -181,6 +172,7 @@ impl Bridge {
             network = %self.network, server = version.server_version, driver = version.driver_version, schema = high,
             "zwave.server"
         );
+        self.schema = high;
         let agent = json!({"portcullis": env!("CARGO_PKG_VERSION")});
         self.commands.push(json!({
             "messageId": "initialize", "command": "initialize", "schemaVersion": high, "additionalUserAgentComponents": agent
@@ -201,7 +193,7 @@ impl Bridge {
         }
         let mut words = answer.message_id.split(':');
         let (what, node) = (words.next().unwrap_or_default(), words.next().and_then(|n| n.parse::<u16>().ok()));
-        let attempt = words.next().and_then(|id| id.parse::<Uuid>().ok());
+        let serial = words.next().and_then(|n| n.parse::<u64>().ok());
         if !answer.success {
             let error = answer.zwave_error_code_name.as_ref().or(answer.error_code.as_ref());
             tracing::debug!(network = %self.network, command = what, node, error, "zwave.command_failed");
@@ -212,9 +204,14 @@ impl Bridge {
             ("ping", Some(node)) if answer.result.get("responded") == Some(&Value::Bool(true)) => {
                 self.report(node, Vec::new(), out);
             }
-            ("lock", Some(node)) => {
-                if let (Some(attempt), Some(outcome)) = (attempt, failure(&answer)) {
-                    self.report(node, vec![Signal::Attempted { attempt, outcome }], out);
+            ("task", Some(node)) => {
+                if let Some(flight) = serial.and_then(|serial| self.radio.answered(node, serial)) {
+                    self.task_answered(at, node, flight, &answer, out);
+                }
+            }
+            ("capabilities", Some(node)) => {
+                if let Some(description) = codes::capabilities(&answer.result) {
+                    self.report(node, vec![Signal::Described(Box::new(description))], out);
                 }
             }
             // A node that knows no associations has none.
@@ -274,12 +271,18 @@ impl Bridge {
         let Some(node) = self.node(id) else { return };
         let signals = node.dump(at, state);
         let node = &self.nodes[&id];
-        if node.ready && node.is_lock && node::status(state.status) != Some(NodeStatus::Dead) {
-            self.commands.push(poll(id));
+        let (is_lock, coded) = (node.ready && node.is_lock, node.ready && (node.is_lock || node.is_keypad));
+        if is_lock && node::status(state.status) != Some(NodeStatus::Dead) {
+            self.poll(id);
         }
-        if node.ready && (node.is_lock || node.is_keypad) {
+        if coded {
             let id = format!("associations:{id}");
             let command = "controller.get_associations";
+            self.commands.push(json!({"messageId": id, "command": command, "nodeId": state.node_id}));
+        }
+        if is_lock && self.schema >= ACCESS_CONTROL {
+            let id = format!("capabilities:{id}");
+            let command = "endpoint.access_control.get_credential_capabilities_cached";
             self.commands.push(json!({"messageId": id, "command": command, "nodeId": state.node_id}));
         }
         self.report(id, signals, out);
@@ -290,6 +293,8 @@ impl Bridge {
             ("controller", "node removed") => {
                 let Some(node) = event.node.as_ref().and_then(|n| self.read::<NodeState>(n)) else { return };
                 self.nodes.remove(&node.node_id);
+                self.radio.forget(node.node_id);
+                self.moving.remove(&node.node_id);
                 self.controllers.remove(&node.node_id);
                 self.report(node.node_id, vec![Signal::Removed], out);
             }
@@ -356,9 +361,10 @@ impl Bridge {
             "node info received" => Said::default(),
             _ => return,
         };
+        self.has_moved(id, &said.signals);
         let is_lock = self.nodes.get(&id).is_some_and(|n| n.is_lock);
         if said.poll && is_lock {
-            self.commands.push(poll(id));
+            self.poll(id);
         }
         let alive = matches!(name, "notification" | "node info received");
         if !said.signals.is_empty() || alive {
@@ -409,12 +415,17 @@ impl Bridge {
         (room && id != 0).then(|| self.nodes.entry(id).or_insert_with(new))
     }
 
-    fn report(&mut self, node: u16, signals: Vec<Signal>, out: &mut Vec<Input>) {
+    pub(super) fn report(&mut self, node: u16, signals: Vec<Signal>, out: &mut Vec<Input>) {
         // A capture may begin in the middle of things; its network then has no number of its own.
         let home = *self.home.get_or_insert(0);
         self.is_up(home, out);
-        out.push(Input::Report(Report {
-            device: DeviceKey::Zwave { home, node },
+        out.push(self.said(node, signals));
+    }
+
+    /// Something said of a node, which says nothing of the link.
+    pub(super) fn said(&self, node: u16, signals: Vec<Signal>) -> Input {
+        Input::Report(Report {
+            device: DeviceKey::Zwave { home: self.home.unwrap_or_default(), node },
             link: self.link(),
             rssi: None,
             name: None,
@@ -423,7 +434,7 @@ impl Bridge {
             counter: None,
             occurred_at: None,
             signals,
-        }));
+        })
     }
 
     fn is_up(&mut self, home: u32, out: &mut Vec<Input>) {
@@ -458,24 +469,6 @@ impl Bridge {
 const READY: u8 = 0;
 /// Status of a controller: the stick does not answer.
 const UNRESPONSIVE: u8 = 1;
-
-/// Why a command came to nothing; `None` where the driver got it through.
-fn failure(answer: &Answer) -> Option<Outcome> {
-    /// Of `SetValueStatus`: the device works on it; it did not say; it has done it.
-    const THROUGH: [u64; 3] = [1, 254, 255];
-    if answer.success {
-        let status = answer.result.pointer("/result/status").and_then(Value::as_u64);
-        return status.filter(|status| !THROUGH.contains(status)).map(|_| Outcome::Refused);
-    }
-    let name = answer.zwave_error_code_name.as_deref().unwrap_or_default();
-    let unreachable = name.starts_with("Controller_") || name.contains("Timeout");
-    Some(if unreachable { Outcome::Unreachable } else { Outcome::Refused })
-}
-
-fn poll(node: u16) -> Value {
-    let mode = json!({"commandClass": cc::DOOR_LOCK, "endpoint": 0, "property": "currentMode"});
-    json!({"messageId": format!("poll:{node}"), "command": "node.poll_value", "nodeId": node, "valueId": mode})
-}
 
 /// A credential that the driver saw change. Only PIN codes have digits (type 1 of the User Credential command class).
 fn credential(args: &CredentialArgs, deleted: bool) -> Option<Signal> {

@@ -129,7 +129,7 @@ pub async fn run(network: Network) -> Result<(), LinkError> {
         if matches!(ended, Ended::Stopping) {
             return Err(LinkError::Stopping);
         }
-        link.lost(&ended);
+        link.lost(&ended).await?;
         link.wait().await?;
     }
 }
@@ -175,14 +175,22 @@ impl LinkState {
         let mut dumped = false;
         loop {
             let tell_at = self.tell_at();
+            let now = self.network.clock.mono();
+            let due = self.bridge.wake_at(now).map(|at| Instant::now() + self.network.clock.until(at));
             let received = tokio::select! {
                 received = socket.next() => received,
                 action = self.network.actions.recv() => {
                     let Some(action) = action else { return Ended::Stopping };
-                    if let Some(command) = self.bridge.act(&action)
-                        && let Err(error) = send(&mut socket, &command).await
-                    {
-                        return Ended::Broke(error);
+                    let inputs = self.bridge.act(self.network.clock.mono(), &action);
+                    if let Err(ended) = self.after(inputs, &mut socket).await {
+                        return ended;
+                    }
+                    continue;
+                }
+                () = reached(due) => {
+                    let inputs = self.bridge.due(self.network.clock.mono());
+                    if let Err(ended) = self.after(inputs, &mut socket).await {
+                        return ended;
                     }
                     continue;
                 }
@@ -219,12 +227,21 @@ impl LinkState {
                 Some(Err(error)) => return Ended::Broke(error),
                 None => return Ended::Closed,
             }
-            for command in self.bridge.commands() {
-                if let Err(error) = send(&mut socket, &command).await {
-                    return Ended::Broke(error);
-                }
+            if let Err(ended) = self.after(Vec::new(), &mut socket).await {
+                return ended;
             }
         }
+    }
+
+    /// Hands over what the bridge has to say, and sends what it has to ask.
+    async fn after(&mut self, inputs: Vec<Input>, socket: &mut Socket) -> Result<(), Ended> {
+        for input in inputs {
+            self.input(input).await?;
+        }
+        for command in self.bridge.commands() {
+            send(socket, &command).await.map_err(Ended::Broke)?;
+        }
+        Ok(())
     }
 
     /// Takes one message; true where it says that the bridge is up.
@@ -283,10 +300,16 @@ impl LinkState {
         }
     }
 
-    fn lost(&mut self, ended: &Ended) {
+    async fn lost(&mut self, ended: &Ended) -> Result<(), LinkError> {
         self.tap(Tapped::Lost);
-        self.bridge.down(ended.reason());
+        // That it is down is told when the grace is over; that nothing was done is told now.
+        for input in self.bridge.down(ended.reason()) {
+            if matches!(input, Input::Report(_)) {
+                self.input(input).await.map_err(|_| LinkError::Stopping)?;
+            }
+        }
         self.is_down(ended.reason(), &ended.to_string());
+        Ok(())
     }
 
     /// It is down, for this reason from now on. The hub is told once the grace is over.
@@ -329,8 +352,13 @@ impl LinkState {
             tokio::select! {
                 () = tokio::time::sleep_until(again) => break,
                 () = reached(tell_at) => self.tell().await.map_err(|_| LinkError::Stopping)?,
-                // What is asked now is asked anew by the dump that follows.
-                action = self.network.actions.recv() => if action.is_none() { return Err(LinkError::Stopping) },
+                // How locks are is asked anew by the dump that follows.
+                action = self.network.actions.recv() => {
+                    let Some(action) = action else { return Err(LinkError::Stopping) };
+                    for input in self.bridge.act(self.network.clock.mono(), &action) {
+                        self.input(input).await.map_err(|_| LinkError::Stopping)?;
+                    }
+                }
             }
         }
         count(&self.network.health.zwave.reconnects);

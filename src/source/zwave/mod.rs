@@ -6,9 +6,12 @@
 
 mod alarm_v1;
 pub mod bridge;
+mod codes;
 pub mod link;
 mod map;
 mod node;
+mod orders;
+mod radio;
 #[cfg(test)]
 mod tests;
 mod wire;

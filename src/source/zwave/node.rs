@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::alarm_v1;
+use super::codes;
 use super::map;
 use super::wire::{NodeState, ValueState, cc};
-use crate::signal::{
-    CodeNotice, DenyReason, Description, DeviceKind, Listening, LockState, NodeStatus, Secret, Signal,
-};
+use crate::signal::{CodeNotice, DenyReason, Description, DeviceKind, Listening, LockState, NodeStatus, Signal};
 use crate::source::rules::Rule;
 use crate::time::Mono;
 
@@ -69,12 +68,17 @@ pub struct Node {
     rules: Arc<[Rule]>,
     pub ready: bool,
     pub is_lock: bool,
+    pub is_door_lock: bool,
+    /// Its codes are credentials of users (User Credential), not user codes.
+    pub keeps_credentials: bool,
     pub is_keypad: bool,
     is_bell: bool,
     manufacturer: Option<u16>,
     /// The last mode of the bolt, as reported.
     locked: Option<bool>,
     jammed: bool,
+    /// It was told to move since it jammed: if it jams once more, that is news.
+    tries_again: bool,
     keypad_disabled: bool,
     /// The driver's last word on it.
     pub status: Option<NodeStatus>,
@@ -149,7 +153,9 @@ impl Node {
         let label = config.and_then(|c| c.label.clone()).or_else(|| state.label.clone());
         let about = config.and_then(|c| c.description.clone()).unwrap_or_default();
         self.is_bell = [label.as_deref().unwrap_or_default(), &about].iter().any(|t| t.to_lowercase().contains("bell"));
-        self.is_lock = supports(cc::DOOR_LOCK) || supports(cc::LOCK);
+        self.is_door_lock = supports(cc::DOOR_LOCK);
+        self.keeps_credentials = supports(cc::USER_CREDENTIAL);
+        self.is_lock = self.is_door_lock || supports(cc::LOCK);
         self.is_keypad = !self.is_lock && supports(cc::ENTRY_CONTROL);
         let values: Vec<ValueState> =
             state.values.iter().filter_map(|v| serde_json::from_value(v.clone()).ok()).collect();
@@ -179,6 +185,7 @@ impl Node {
             listens: state.is_listening.map(|_| listens(state)),
             can_lock: known.map(|()| self.is_lock),
             code_slots: slots,
+            code_digits: None,
             fingerprint: fingerprint(state),
         }
     }
@@ -318,17 +325,25 @@ impl Node {
 
     fn user_code(&self, v: &ValueState) -> Option<Signal> {
         let slot = v.slot()?;
-        let digits = match v.value() {
-            serde_json::Value::String(digits) => digits.clone(),
-            serde_json::Value::Number(digits) => digits.to_string(),
-            _ => return None,
-        };
-        let empty = digits.is_empty() || self.empty_slots.get(&slot).copied().unwrap_or(false);
-        Some(Signal::Code(CodeNotice::Slot { slot, digits: (!empty).then(|| Secret::new(digits)) }))
+        if v.value().is_null() {
+            return None;
+        }
+        let empty = self.empty_slots.get(&slot).copied().unwrap_or(v.value().as_str() == Some(""));
+        Some(Signal::Code(if empty {
+            CodeNotice::Slot { slot, digits: None }
+        } else {
+            codes::content(slot, v.value())
+        }))
+    }
+
+    /// It is told to move.
+    pub fn is_asked(&mut self) {
+        self.tries_again = true;
     }
 
     fn jam(&mut self, jammed: bool) -> Option<Signal> {
-        if std::mem::replace(&mut self.jammed, jammed) == jammed {
+        let again = jammed && std::mem::take(&mut self.tries_again);
+        if std::mem::replace(&mut self.jammed, jammed) == jammed && !again {
             return None;
         }
         match (jammed, self.locked) {

@@ -20,6 +20,7 @@ pub mod cc {
     pub const NOTIFICATION: u16 = 113;
     pub const LOCK: u16 = 118;
     pub const BATTERY: u16 = 128;
+    pub const USER_CREDENTIAL: u16 = 131;
     pub const WAKE_UP: u16 = 132;
 }
 
