@@ -117,6 +117,25 @@ impl Reader {
         Ok(state_page(&self.connection(), &self.seal, rev, limit)?)
     }
 
+    /// One row of state as it is now.
+    pub fn row(&self, kind: RowKind, key: &str) -> Result<Option<serde_json::Value>, StoreError> {
+        let c = self.connection();
+        let mut statement =
+            c.prepare_cached("SELECT rev, kind, key, value, sum FROM state WHERE kind = ?1 AND key = ?2")?;
+        let row = statement.query_row([kind.as_str(), key], |r| state_row(r, &self.seal)).optional()?;
+        Ok(row.flatten().and_then(|row| row.value))
+    }
+
+    /// Up to `limit` rows of a kind whose key comes after `key`, in the order of their keys, without tombstones.
+    pub fn rows_after(&self, kind: RowKind, key: &str, limit: usize) -> Result<Vec<StateRow>, StoreError> {
+        let c = self.connection();
+        let mut statement = c.prepare_cached(
+            "SELECT rev, kind, key, value, sum FROM state WHERE kind = ?1 AND key > ?2 AND value IS NOT NULL ORDER BY key",
+        )?;
+        let rows = statement.query_map([kind.as_str(), key], |r| state_row(r, &self.seal))?;
+        Ok(rows.filter_map(Result::transpose).take(limit).collect::<Result<_, _>>()?)
+    }
+
     /// A sink's position: every event up to it is acknowledged. One that is damaged starts anew: told twice is not lost.
     pub fn cursor(&self, sink: &str) -> Result<u64, StoreError> {
         Ok(cursor(&self.connection(), sink)?)
