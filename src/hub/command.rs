@@ -1,5 +1,6 @@
 //! What a user may ask of the hub, and how it answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -43,6 +44,11 @@ pub enum Command {
     Lock {
         device_id: Uuid,
         lock: bool,
+    },
+    /// Keeps names with texts or flags with the device; null takes one out.
+    Annotate {
+        device_id: Uuid,
+        changes: BTreeMap<String, Value>,
     },
     /// Makes a noise threshold, or changes the one that has this id.
     SetNoiseThreshold {
@@ -88,6 +94,7 @@ impl Hub {
             | Command::Release { device_id }
             | Command::Delete { device_id }
             | Command::Rename { device_id, .. }
+            | Command::Annotate { device_id, .. }
             | Command::SetNoiseThreshold { device_id, .. }
             | Command::DeleteNoiseThreshold { device_id, .. } => device_id,
         };
@@ -124,6 +131,10 @@ impl Hub {
             }
             Command::Rename { name, .. } => {
                 device.rename(name.filter(|n| !n.trim().is_empty()), &mut teller);
+                None
+            }
+            Command::Annotate { changes, .. } => {
+                device.annotate(changes).map_err(CommandError::Refused)?;
                 None
             }
             Command::SetNoiseThreshold { threshold_id, draft, .. } => {

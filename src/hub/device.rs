@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::clock::Correction;
@@ -11,6 +12,11 @@ use super::{Battery, DeviceSettings, Flaky, Lock, Noise, flaky, noise};
 use crate::event::{ErrorCode, EventType};
 use crate::signal::{Description, DeviceKey, DeviceKind, Signal};
 use crate::time::Wall;
+
+/// Seam's limits of `custom_metadata`: entries of a device, characters of a name and of a text.
+const METADATA_MOST: usize = 50;
+const METADATA_NAME_MOST: usize = 40;
+const METADATA_TEXT_MOST: usize = 500;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Device {
@@ -32,6 +38,9 @@ pub struct Device {
     /// Where it is, if not where the hub is.
     #[serde(default)]
     pub time_zone: Option<chrono_tz::Tz>,
+    /// What a user noted on it: texts and flags by name.
+    #[serde(default)]
+    pub custom_metadata: BTreeMap<String, Value>,
     /// When it was first heard.
     pub created_at: Option<Wall>,
     pub connected: bool,
@@ -127,6 +136,7 @@ impl Device {
             configured_name: None,
             description: Description::default(),
             time_zone: None,
+            custom_metadata: BTreeMap::new(),
             created_at: None,
             connected: false,
             error_code: None,
@@ -210,6 +220,31 @@ impl Device {
         let before = self.display_name();
         self.name = name;
         self.tell_name(before, teller)
+    }
+
+    /// Notes, changes and (where the value is null) takes out what a user keeps with the device. All of it or nothing.
+    pub(super) fn annotate(&mut self, changes: BTreeMap<String, Value>) -> Result<(), String> {
+        let mut metadata = self.custom_metadata.clone();
+        for (name, value) in changes {
+            if name.is_empty() || name.chars().count() > METADATA_NAME_MOST {
+                return Err(format!("custom_metadata: a name has 1 to {METADATA_NAME_MOST} characters"));
+            }
+            match value {
+                Value::Null => drop(metadata.remove(&name)),
+                Value::Bool(_) => drop(metadata.insert(name, value)),
+                Value::String(ref text) if text.chars().count() <= METADATA_TEXT_MOST => {
+                    metadata.insert(name, value);
+                }
+                _ => {
+                    return Err(format!("custom_metadata: a value is a flag or up to {METADATA_TEXT_MOST} characters"));
+                }
+            }
+        }
+        if metadata.len() > METADATA_MOST {
+            return Err(format!("custom_metadata: a device keeps at most {METADATA_MOST} of them"));
+        }
+        self.custom_metadata = metadata;
+        Ok(())
     }
 
     fn tell_name(&self, before: String, teller: &mut Teller<'_>) -> bool {

@@ -77,6 +77,8 @@ pub struct Known {
     pub can_lock: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code_slots: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_metadata: Option<Value>,
     /// Other readings by name: `temperature_c`, `humidity_percent` …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<Value>,
@@ -148,6 +150,7 @@ impl Device {
                     .then(|| noise.iter().filter(|t| t.told).map(|t| t.id).collect()),
                 can_lock: d.can_lock,
                 code_slots: d.code_slots,
+                custom_metadata: (!self.custom_metadata.is_empty()).then(|| json!(self.custom_metadata)),
                 measured: (!self.soft.measured.is_empty()).then(|| json!(self.soft.measured)),
             },
             errors: self.errors(),
