@@ -17,7 +17,8 @@ use axum::serve::IncomingStream;
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use tokio::net::UnixListener;
 
-use super::envelope::ApiError;
+use super::envelope::{self, ApiError};
+use super::keys::Scope;
 
 /// The group whose members may use the socket.
 const GROUP: &str = "portcullis";
@@ -60,7 +61,8 @@ fn bind_at(path: &Path) -> io::Result<UnixListener> {
 
 /// Answers until it is dropped.
 pub async fn serve(listener: UnixListener, router: Router) -> io::Result<()> {
-    let service = router.layer(middleware::from_fn(admit)).into_make_service_with_connect_info::<Peer>();
+    let router = router.layer(middleware::from_fn(admit)).layer(middleware::from_fn(envelope::request_id));
+    let service = router.into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, service).await
 }
 
@@ -75,8 +77,9 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     }
 }
 
-async fn admit(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+async fn admit(ConnectInfo(peer): ConnectInfo<Peer>, mut request: Request, next: Next) -> Response {
     if peer.0.is_some_and(|(uid, gid)| may(uid, gid)) {
+        request.extensions_mut().insert(Scope::Admin);
         return next.run(request).await;
     }
     tracing::warn!(?peer, "control.refused");

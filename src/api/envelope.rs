@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -26,6 +26,12 @@ impl Answer {
         self.0.insert(key.to_owned(), value);
         self
     }
+
+    /// What is under `key`, under another one too.
+    pub fn also(self, key: &str, other: &str) -> Answer {
+        let value = self.0.get(key).cloned().unwrap_or_default();
+        self.with(other, value)
+    }
 }
 
 impl IntoResponse for Answer {
@@ -43,11 +49,13 @@ pub struct ApiError {
     message: String,
     /// What is wrong with each parameter; `_errors` of `invalid_input`.
     validation: Vec<(String, String)>,
+    /// When to come again, in seconds.
+    retry_after_s: Option<u64>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, kind: impl Into<String>, message: impl Into<String>) -> ApiError {
-        ApiError { status, kind: kind.into(), message: message.into(), validation: Vec::new() }
+        ApiError { status, kind: kind.into(), message: message.into(), validation: Vec::new(), retry_after_s: None }
     }
 
     /// 400: `problems` are pairs of parameter and complaint.
@@ -59,6 +67,12 @@ impl ApiError {
     /// 404: `device_not_found` …
     pub fn not_found(what: &str, message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, format!("{what}_not_found"), message)
+    }
+
+    /// 429: `Retry-After` says when.
+    pub fn too_many(message: impl Into<String>, retry_after_s: u64) -> ApiError {
+        let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message);
+        ApiError { retry_after_s: Some(retry_after_s), ..error }
     }
 
     /// 500. The caller is told that it failed, the log is told how.
@@ -83,7 +97,11 @@ impl IntoResponse for ApiError {
             }
             error["validation_errors"] = Value::Object(errors);
         }
-        (self.status, Json(json!({"error": error, "ok": false}))).into_response()
+        let mut response = (self.status, Json(json!({"error": error, "ok": false}))).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::App;
 use super::envelope::{Answer, ApiError};
 use super::params::Params;
-use crate::event::{EventType, UnknownEventType};
+use crate::event::{EventType, MASK, UnknownEventType};
 use crate::store::{Filter, Store, StoreError, Stored};
 use crate::time::Wall;
 
@@ -34,7 +34,13 @@ pub async fn list(State(app): State<App>, mut params: Params) -> Result<Answer, 
     let newest_first = params.flag("newest_first").unwrap_or(false);
     let offset = params.number("unstable_offset", usize::MAX / 2).unwrap_or(0);
     let limit = params.number("limit", LIMIT).unwrap_or(LIMIT);
+    // What a hub knows nothing of is nobody's.
+    let foreign = params.text("customer_key").is_some();
+    let digits = params.sees_codes();
     params.end()?;
+    if foreign {
+        return Ok(Answer::of("events", Value::Array(Vec::new())));
+    }
     let Some(about) = about else { return Ok(Answer::of("events", Value::Array(Vec::new()))) };
     let after = since.or(between.map(|(after, _)| after));
     if about == Filter::default() && after.is_none() {
@@ -43,12 +49,13 @@ pub async fn list(State(app): State<App>, mut params: Params) -> Result<Answer, 
     }
     let filter = Filter { after, before: between.map(|(_, before)| before), offset, newest_first, ..about };
     let found = read(app.store.clone(), move |store| store.find(&filter, limit)).await?;
-    Ok(Answer::of("events", found.iter().map(body).collect()))
+    Ok(Answer::of("events", found.iter().map(|event| body(event, digits)).collect()))
 }
 
 pub async fn get(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
     let event_id = params.uuid("event_id");
     let about = filter(&mut params)?.unwrap_or_default();
+    let digits = params.sees_codes();
     params.end()?;
     if event_id.is_none() && (about.device_ids.is_empty() || about.event_types.is_empty()) {
         let what = "give event_id, or device_id and event_type";
@@ -58,7 +65,10 @@ pub async fn get(State(app): State<App>, mut params: Params) -> Result<Answer, A
     let filter = Filter { event_ids: event_id.into_iter().collect(), newest_first: event_id.is_none(), ..about };
     let found = read(app.store.clone(), move |store| store.find(&filter, 1)).await?;
     let gone = "the log has no such event; old ones are taken out after [events] retention_days";
-    found.first().map(|event| Answer::of("event", body(event))).ok_or_else(|| ApiError::not_found("event", gone))
+    found
+        .first()
+        .map(|event| Answer::of("event", body(event, digits)))
+        .ok_or_else(|| ApiError::not_found("event", gone))
 }
 
 /// Server-sent events: what is told from now on, or from after `Last-Event-ID`; the id is the event's `seq` in this log.
@@ -68,6 +78,7 @@ pub async fn stream(
     mut params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
     let filter = filter(&mut params)?.unwrap_or_default();
+    let digits = params.sees_codes();
     params.end()?;
     let log_id = app.store.log_id();
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
@@ -86,7 +97,7 @@ pub async fn stream(
     let events = futures_util::stream::unfold(follow, move |mut follow| async move {
         let event = follow.next().await?;
         let id = format!("{log_id}:{}", event.seq);
-        Some((Ok(sse::Event::default().id(id).event(event.event_type.as_str()).data(event.body)), follow))
+        Some((Ok(sse::Event::default().id(id).event(event.event_type.as_str()).data(text(event.body, digits))), follow))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
@@ -143,9 +154,31 @@ fn filter(params: &mut Params) -> Result<Option<Filter>, ApiError> {
     Ok((!nothing).then_some(filter))
 }
 
-/// The event as it was frozen, as a value in an answer.
-fn body(event: &Stored) -> Value {
-    serde_json::from_str(&event.body).unwrap_or_default()
+/// The event as it was frozen, as a value in an answer; without `digits` they are masked.
+fn body(event: &Stored, digits: bool) -> Value {
+    let mut body = serde_json::from_str(&event.body).unwrap_or_default();
+    if !digits {
+        mask(&mut body);
+    }
+    body
+}
+
+fn text(body: String, digits: bool) -> String {
+    if digits || !body.contains("\"code\":") {
+        return body;
+    }
+    let mut value = serde_json::from_str(&body).unwrap_or_default();
+    mask(&mut value);
+    value.to_string()
+}
+
+/// Masks the digits of a code, and those that changed.
+fn mask(event: &mut Value) {
+    for place in ["/code", "/from/code", "/to/code"] {
+        if let Some(code) = event.pointer_mut(place).filter(|code| code.is_string()) {
+            *code = MASK.into();
+        }
+    }
 }
 
 /// Reads the disk where it holds up nobody.

@@ -1,10 +1,15 @@
 //! The HTTP API in Seam's shape. One router: it answers on the control socket ([`control`]) and, with keys, over TCP.
 
+pub mod accounts;
 pub mod control;
+pub mod device_shape;
 pub mod devices;
 pub mod envelope;
 mod events;
 pub mod keys;
+mod locks;
+mod noise;
+mod page;
 mod params;
 pub mod tcp;
 pub mod undeliverable;
@@ -16,13 +21,13 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::StatusCode;
-use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::engine::Hand;
 use crate::health::Health;
+use crate::hub::{Command, CommandError};
 use crate::identity::Identity;
 use crate::store::Store;
 use envelope::{Answer, ApiError};
@@ -42,11 +47,27 @@ pub struct App {
 pub struct Names {
     pub hub: String,
     pub state_dir: PathBuf,
+    /// Links begin with https.
+    pub tls: bool,
+    /// The building is a demo's.
+    pub simulated: bool,
 }
 
 impl Names {
     pub fn new(config: &Config) -> Names {
-        Names { hub: config.hub.name.clone(), state_dir: config.state_dir.clone() }
+        let tls = config.http.tls_cert_file.is_some();
+        Names { hub: config.hub.name.clone(), state_dir: config.state_dir.clone(), tls, simulated: false }
+    }
+}
+
+impl App {
+    /// Asks the hub; answers once its answer is on disk.
+    async fn command(&self, command: Command) -> Result<Value, ApiError> {
+        self.hand.command(command).await.map_err(|error| match error {
+            CommandError::NoSuchDevice(_) => ApiError::not_found("device", error.to_string()),
+            CommandError::TooMany { retry_after_s } => ApiError::too_many(error.to_string(), retry_after_s),
+            CommandError::Refused(why) => ApiError::new(StatusCode::BAD_REQUEST, "refused", why),
+        })
     }
 }
 
@@ -59,18 +80,32 @@ pub fn router(app: App) -> Router {
         .route("/devices/list", read(devices::list))
         .route("/devices/get", read(devices::get))
         .route("/devices/explain", read(devices::explain))
-        .route("/devices/update", write(devices::update))
-        .route("/devices/delete", write(devices::delete))
+        .route("/devices/update", change(devices::update))
+        .route("/devices/delete", remove(devices::delete))
+        .route("/devices/list_device_providers", read(devices::list_providers))
         .route("/devices/unmanaged/list", read(devices::list_unmanaged))
         .route("/devices/unmanaged/get", read(devices::get_unmanaged))
-        .route("/devices/unmanaged/update", write(devices::update))
-        .route("/connected_accounts/list", read(devices::list_accounts))
-        .route("/connected_accounts/get", read(devices::get_account))
+        .route("/devices/unmanaged/update", change(devices::update))
+        .route("/locks/list", read(locks::list))
+        .route("/locks/get", read(locks::get))
+        .route("/locks/lock_door", post(locks::lock_door))
+        .route("/locks/unlock_door", post(locks::unlock_door))
+        .route("/action_attempts/list", read(locks::list_attempts))
+        .route("/action_attempts/get", read(locks::get_attempt))
+        .route("/noise_sensors/list", read(noise::list))
+        .route("/noise_sensors/noise_thresholds/list", read(noise::list_thresholds))
+        .route("/noise_sensors/noise_thresholds/get", read(noise::get_threshold))
+        .route("/noise_sensors/noise_thresholds/create", post(noise::create_threshold))
+        .route("/noise_sensors/noise_thresholds/update", change(noise::update_threshold))
+        .route("/noise_sensors/noise_thresholds/delete", remove(noise::delete_threshold))
+        .route("/connected_accounts/list", read(accounts::list))
+        .route("/connected_accounts/get", read(accounts::get))
+        .route("/workspaces/get", read(accounts::get_workspace))
+        .route("/workspaces/list", read(accounts::list_workspaces))
         .route("/undeliverable/list", read(undeliverable::list))
-        .route("/undeliverable/retry", write(undeliverable::retry))
+        .route("/undeliverable/retry", post(undeliverable::retry))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .layer(middleware::from_fn(envelope::request_id))
         .with_state(app)
 }
 
@@ -79,9 +114,14 @@ fn read<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
     get(handler.clone()).post(handler)
 }
 
-/// And they change with POST, or with PATCH, PUT and DELETE; never with GET, which a browser sends for anybody.
-fn write<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
-    post(handler.clone()).patch(handler.clone()).put(handler.clone()).delete(handler)
+/// They change with PATCH, or as older ones do with PUT or POST; never with GET, which a browser sends for anybody.
+fn change<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
+    post(handler.clone()).patch(handler.clone()).put(handler)
+}
+
+/// And they take out with DELETE, or as older ones do with POST.
+fn remove<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
+    post(handler.clone()).delete(handler)
 }
 
 async fn no_such_path(request: Request) -> ApiError {

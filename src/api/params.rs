@@ -6,13 +6,17 @@ use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::envelope::ApiError;
+use super::keys::Scope;
 use crate::time::Wall;
+
+/// What is wrong with a scalar that a query repeats.
+const TWICE: &str = "given more than once";
 
 /// A parameter as it came.
 enum Given {
@@ -26,6 +30,10 @@ pub struct Params {
     /// Today's SDKs: an array repeats its key, and nothing else makes one.
     strict: bool,
     problems: Vec<(String, String)>,
+    /// What the caller's key opens.
+    scope: Scope,
+    /// The request as a link: host and path, then its parameters as a query.
+    link: (String, Vec<(String, String)>),
 }
 
 impl<S: Send + Sync> FromRequest<S> for Params {
@@ -33,6 +41,10 @@ impl<S: Send + Sync> FromRequest<S> for Params {
 
     async fn from_request(request: Request, state: &S) -> Result<Params, ApiError> {
         let mut params = Params::of_query(request.uri().query().unwrap_or_default());
+        // Whoever lets a request in says what for; where nobody did, the least.
+        params.scope = request.extensions().get().copied().unwrap_or(Scope::Read);
+        let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
+        params.link.0 = format!("{host}{}", request.uri().path());
         if request.method() != Method::GET {
             let body = Bytes::from_request(request, state).await.map_err(|e| {
                 ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", format!("the body cannot be read: {e}"))
@@ -54,7 +66,8 @@ impl Params {
             }
         }
         let given = given.into_iter().map(|(k, v)| (k, Given::Query(v))).collect();
-        Params { given, strict, problems: Vec::new() }
+        let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Params { given, strict, problems: Vec::new(), scope: Scope::Read, link: (String::new(), query) }
     }
 
     fn add_body(&mut self, body: &[u8]) -> Result<(), ApiError> {
@@ -63,14 +76,35 @@ impl Params {
         }
         let wrong = |what: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid_input", what);
         match serde_json::from_slice(body) {
-            Ok(Value::Object(body)) => self.given.extend(body.into_iter().map(|(k, v)| (k, Given::Json(v)))),
+            Ok(Value::Object(body)) => {
+                body.iter().for_each(|(key, value)| flatten(key, value, &mut self.link.1));
+                self.given.extend(body.into_iter().map(|(k, v)| (k, Given::Json(v))));
+            }
             Ok(_) => return Err(wrong("the body is JSON, but no object; {\"device_id\": \"…\"} would be one".into())),
             Err(e) => return Err(wrong(format!("the body is no JSON: {e}"))),
         }
         Ok(())
     }
 
-    fn wrong(&mut self, key: &str, what: impl Into<String>) {
+    /// Whether the caller may see the digits of codes.
+    pub fn sees_codes(&self) -> bool {
+        self.scope >= Scope::Codes
+    }
+
+    /// The same request again, but for one parameter; without its scheme.
+    pub fn link_with(&self, key: &str, value: &str) -> String {
+        let others = self.link.1.iter().filter(|(name, _)| name != key);
+        let query =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair(key, value).finish();
+        format!("{}?{query}", self.link.0)
+    }
+
+    /// Whether something was wrong with it already.
+    pub fn is_wrong(&self, key: &str) -> bool {
+        self.problems.iter().any(|(wrong, _)| wrong == key)
+    }
+
+    pub fn wrong(&mut self, key: &str, what: impl Into<String>) {
         self.problems.push((key.to_owned(), what.into()));
     }
 
@@ -104,7 +138,7 @@ impl Params {
         match self.given.remove(key)? {
             Given::Query(mut values) if values.len() == 1 => values.pop().filter(|v| !v.is_empty()).map(Value::String),
             Given::Query(_) => {
-                self.wrong(key, "given more than once");
+                self.wrong(key, TWICE);
                 None
             }
             Given::Json(Value::Null) => None,
@@ -120,6 +154,41 @@ impl Params {
                 None
             }
         }
+    }
+
+    /// A text without which nothing can be done.
+    pub fn must_text(&mut self, key: &str) -> String {
+        if !self.given.contains_key(key) {
+            self.wrong(key, "required");
+        }
+        self.text(key).unwrap_or_default()
+    }
+
+    /// A list of texts.
+    pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
+        self.items(key)
+    }
+
+    /// Names with values; in a query with a dot, or in brackets. There null is an empty value, and all else a text.
+    pub fn record(&mut self, key: &str) -> Option<BTreeMap<String, Value>> {
+        match self.given.remove(key) {
+            Some(Given::Json(Value::Object(record))) => return Some(record.into_iter().collect()),
+            Some(Given::Query(values)) if values.iter().all(String::is_empty) => return None,
+            Some(Given::Json(Value::Null)) | None => {}
+            Some(_) => self.wrong(key, "expected an object"),
+        }
+        let inner = |name: &str| {
+            let rest = name.strip_prefix(key)?;
+            let bracketed = || rest.strip_prefix('[')?.strip_suffix(']');
+            Some(rest.strip_prefix('.').or_else(bracketed)?.to_owned())
+        };
+        let names: Vec<(String, String)> =
+            self.given.keys().filter_map(|name| Some((name.clone(), inner(name)?))).collect();
+        let mut record = BTreeMap::new();
+        for (name, inner) in names {
+            record.insert(inner, self.scalar(&name).unwrap_or_default());
+        }
+        (!record.is_empty()).then_some(record)
     }
 
     pub fn uuid(&mut self, key: &str) -> Option<Uuid> {
@@ -184,6 +253,18 @@ impl Params {
         number
     }
 
+    pub fn decimal(&mut self, key: &str) -> Option<f64> {
+        let number = match self.scalar(key)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_f64(),
+        };
+        let number = number.filter(|n: &f64| n.is_finite());
+        if number.is_none() {
+            self.wrong(key, "expected a number");
+        }
+        number
+    }
+
     pub fn time(&mut self, key: &str) -> Option<Wall> {
         let text = self.text(key)?;
         self.date(key, &text)
@@ -211,11 +292,22 @@ impl Params {
 
     /// Refuses the request where anything was wrong. Parameters that nobody asked about are let be, as Seam does.
     pub fn end(self) -> Result<(), ApiError> {
-        if self.problems.iter().any(|(_, what)| what == "given more than once") {
-            let (key, what) = &self.problems[0];
+        if let Some((key, what)) = self.problems.iter().find(|(_, what)| what == TWICE) {
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_query_params", format!("{key}: {what}")));
         }
         if self.problems.is_empty() { Ok(()) } else { Err(ApiError::invalid_input(self.problems)) }
+    }
+}
+
+/// A JSON value as the parameters of a query.
+fn flatten(key: &str, value: &Value, query: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(record) => record.iter().for_each(|(name, v)| flatten(&format!("{key}.{name}"), v, query)),
+        Value::Array(items) if items.is_empty() => query.push((key.to_owned(), String::new())),
+        Value::Array(items) => items.iter().for_each(|item| flatten(key, item, query)),
+        Value::Null => query.push((key.to_owned(), String::new())),
+        Value::String(text) => query.push((key.to_owned(), text.clone())),
+        other => query.push((key.to_owned(), other.to_string())),
     }
 }
 
@@ -253,6 +345,29 @@ mod tests {
         assert_eq!(Params::of_query("types=&_strict=true").texts("type", "types"), Some(vec![]));
         assert_eq!(Params::of_query("").texts("type", "types"), None);
         assert_eq!(body("{\"types\": null}").texts("type", "types"), None);
+    }
+
+    #[test]
+    fn a_record_is_the_same_in_json_and_with_dots_or_brackets_in_a_query() {
+        let wanted = BTreeMap::from([("floor".to_owned(), Value::from("2")), ("old".to_owned(), Value::Null)]);
+        for mut params in [
+            body("{\"has\": {\"floor\": \"2\", \"old\": null}}"),
+            Params::of_query("has.floor=2&has.old=&_strict=true"),
+            Params::of_query("has[floor]=2&has[old]="),
+        ] {
+            assert_eq!(params.record("has"), Some(wanted.clone()));
+            params.end().unwrap();
+        }
+        assert_eq!(Params::of_query("hash.x=1").record("has"), None);
+    }
+
+    #[test]
+    fn a_link_asks_the_same_of_another_page() {
+        let asked = body(&format!("{{\"device_ids\": [\"{A}\", \"{B}\"], \"limit\": 2, \"page_cursor\": \"old\"}}"));
+        let link = asked.link_with("page_cursor", "new");
+        let mut again = Params::of_query(link.split_once('?').unwrap().1);
+        assert_eq!(again.list("device_ids").unwrap(), [A, B]);
+        assert_eq!((again.number("limit", 9), again.text("page_cursor").as_deref()), (Some(2), Some("new")));
     }
 
     #[test]

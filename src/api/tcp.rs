@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::envelope::ApiError;
+use super::envelope::{self, ApiError};
 use super::keys::{Keys, Scope};
 use crate::config::Config;
 
@@ -54,6 +54,8 @@ pub async fn serve(settings: &Settings, router: Router, ready: impl FnOnce(Socke
         )
     })?;
     let router = router.layer(middleware::from_fn_with_state(Keys::of(&settings.state_dir), admit));
+    // Outermost: a refusal has one too.
+    let router = router.layer(middleware::from_fn(envelope::request_id));
     ready(listener.local_addr()?);
     match &settings.tls {
         None => axum::serve(listener, router).await,
@@ -65,7 +67,7 @@ pub async fn serve(settings: &Settings, router: Router, ready: impl FnOnce(Socke
 }
 
 /// Lets in who has a key that opens this; `/health` says that the hub lives to anybody, since load balancers have no key.
-async fn admit(State(keys): State<Keys>, request: Request, next: Next) -> Response {
+async fn admit(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path == "/health" {
         return next.run(request).await;
@@ -83,15 +85,20 @@ async fn admit(State(keys): State<Keys>, request: Request, next: Next) -> Respon
             let what = format!("this key may not do that; it takes one of scope {:?}", needed(request.method(), path));
             refused(StatusCode::FORBIDDEN, "forbidden", &what.to_lowercase())
         }
-        Ok(Some(_)) => next.run(request).await,
+        Ok(Some(key)) => {
+            request.extensions_mut().insert(key.scope);
+            next.run(request).await
+        }
     }
 }
 
 /// The least that a key must open for this. What only shows is a path that says so; all else changes something.
 fn needed(method: &Method, path: &str) -> Scope {
-    let shows = ["/list", "/get", "/stream", "/explain"].iter().any(|end| path.ends_with(end));
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let shows = matches!(last, "list" | "get" | "stream" | "explain" | "list_device_providers");
     match path.split('/').nth(1).unwrap_or_default() {
-        "access_codes" => Scope::Codes,
+        // Who may not see the digits of codes is shown them without.
+        "access_codes" if !shows => Scope::Codes,
         "locks" if !shows => Scope::Operate,
         _ if shows && *method != Method::DELETE => Scope::Read,
         _ => Scope::Admin,
@@ -170,7 +177,10 @@ mod tests {
             (Method::GET, "/events/stream", Scope::Read),
             (Method::GET, "/locks/list", Scope::Read),
             (Method::POST, "/locks/unlock_door", Scope::Operate),
-            (Method::GET, "/access_codes/list", Scope::Codes),
+            (Method::GET, "/access_codes/list", Scope::Read),
+            (Method::GET, "/access_codes/generate_code", Scope::Codes),
+            (Method::POST, "/access_codes/create", Scope::Codes),
+            (Method::GET, "/devices/list_device_providers", Scope::Read),
             (Method::PATCH, "/devices/update", Scope::Admin),
             (Method::POST, "/devices/delete", Scope::Admin),
             (Method::POST, "/webhooks/create", Scope::Admin),

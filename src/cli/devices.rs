@@ -85,7 +85,7 @@ fn list(context: &Context) -> Result<(), Failure> {
 fn stopped_devices(config: &Config) -> Result<Vec<Value>, Failure> {
     let rows = stored_rows(config)?;
     let workspace = Identity::read(&config.state_dir).map_or(Uuid::nil(), |identity| identity.workspace_id);
-    let mut devices: Vec<Value> = api::devices::all(&rows, workspace).collect();
+    let mut devices: Vec<Value> = api::device_shape::all(&rows, workspace).collect();
     devices.sort_by_key(|device| device["is_managed"] != true);
     Ok(devices)
 }
@@ -174,7 +174,7 @@ pub fn accounts(_args: NoArgs, context: &Context) -> Result<(), Failure> {
     let config = context.config()?;
     let accounts: Vec<Value> = block_on(async {
         let Some(mut daemon) = Daemon::connect(&config).await? else {
-            return Ok(api::devices::accounts(&stored_rows(&config)?).collect());
+            return Ok(api::accounts::all(&stored_rows(&config)?).collect());
         };
         let accounts = daemon.ask("/connected_accounts/list", json!({}), "connected_accounts").await?;
         Ok(accounts.as_array().cloned().unwrap_or_default())

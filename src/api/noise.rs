@@ -1,0 +1,113 @@
+//! `/noise_sensors/*`: what hears noise, and the thresholds above which it is told.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::App;
+use super::devices::{Which, list_of};
+use super::envelope::{Answer, ApiError};
+use super::events::read;
+use super::params::Params;
+use crate::hub::{Command, DailyTime, RowKind, ThresholdDraft};
+
+pub async fn list(State(app): State<App>, params: Params) -> Result<Answer, ApiError> {
+    list_of(Which::NoiseSensors, &app, params).await
+}
+
+pub async fn list_thresholds(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
+    let device_id = params.must_uuid("device_id").to_string();
+    params.end()?;
+    let device = read(app.store.clone(), move |store| store.row(RowKind::Device, &device_id)).await?;
+    let mut device =
+        device.ok_or_else(|| ApiError::not_found("device", "no such device; /noise_sensors/list shows all"))?;
+    let thresholds = device["noise_thresholds"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    Ok(Answer::of("noise_thresholds", Value::Array(thresholds)))
+}
+
+pub async fn get_threshold(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
+    let id = params.must_uuid("noise_threshold_id");
+    params.end()?;
+    let (_, threshold) = find(&app, id).await?;
+    Ok(Answer::of("noise_threshold", threshold))
+}
+
+pub async fn create_threshold(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
+    let device_id = params.must_uuid("device_id");
+    let draft = draft(&mut params);
+    for (key, missing) in [
+        ("starts_daily_at", draft.starts_daily_at.is_none()),
+        ("ends_daily_at", draft.ends_daily_at.is_none()),
+        ("noise_threshold_decibels", draft.decibels.is_none()),
+    ] {
+        if missing && !params.is_wrong(key) {
+            params.wrong(key, "required");
+        }
+    }
+    params.end()?;
+    let made = app.command(Command::SetNoiseThreshold { device_id, threshold_id: None, draft }).await?;
+    Ok(Answer::of("noise_threshold", made))
+}
+
+pub async fn update_threshold(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
+    let (threshold_id, device_id) = (params.must_uuid("noise_threshold_id"), params.uuid("device_id"));
+    let draft = draft(&mut params);
+    params.end()?;
+    let device_id = of_device(&app, threshold_id, device_id).await?;
+    app.command(Command::SetNoiseThreshold { device_id, threshold_id: Some(threshold_id), draft }).await?;
+    Ok(Answer::ok())
+}
+
+pub async fn delete_threshold(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
+    let (threshold_id, device_id) = (params.must_uuid("noise_threshold_id"), params.uuid("device_id"));
+    params.end()?;
+    let device_id = of_device(&app, threshold_id, device_id).await?;
+    app.command(Command::DeleteNoiseThreshold { device_id, threshold_id }).await?;
+    Ok(Answer::ok())
+}
+
+fn draft(params: &mut Params) -> ThresholdDraft {
+    let mut time = |key| {
+        let text = params.text(key)?;
+        if let Err(error) = text.parse::<DailyTime>() {
+            params.wrong(key, error.to_string());
+        }
+        Some(text)
+    };
+    let (starts_daily_at, ends_daily_at) = (time("starts_daily_at"), time("ends_daily_at"));
+    ThresholdDraft {
+        name: params.text("name"),
+        decibels: params.decimal("noise_threshold_decibels"),
+        starts_daily_at,
+        ends_daily_at,
+        // Ours: how long a level must last.
+        duration_s: params.number("duration_seconds", 24 * 3600).and_then(|s| u32::try_from(s).ok()),
+    }
+}
+
+/// The device that has a threshold; the one that was named, if one was.
+async fn of_device(app: &App, threshold: Uuid, named: Option<Uuid>) -> Result<Uuid, ApiError> {
+    let (device, _) = find(app, threshold).await?;
+    match named {
+        Some(other) if other != device => {
+            let what = format!("the threshold is one of device {device}");
+            Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_input", what))
+        }
+        _ => Ok(device),
+    }
+}
+
+/// A threshold and whose it is. There are few sensors, so all are looked at.
+async fn find(app: &App, id: Uuid) -> Result<(Uuid, Value), ApiError> {
+    let id = id.to_string();
+    let rows = read(app.store.clone(), |store| store.rows_after(RowKind::Device, "", usize::MAX)).await?;
+    let thresholds = rows
+        .into_iter()
+        .filter_map(|row| row.value)
+        .flat_map(|mut device| device["noise_thresholds"].as_array_mut().map(std::mem::take).unwrap_or_default());
+    let missing = || ApiError::not_found("noise_threshold", "no such noise threshold");
+    let found = thresholds.into_iter().find(|t| t["noise_threshold_id"] == id.as_str()).ok_or_else(missing)?;
+    let device = found["device_id"].as_str().and_then(|id| id.parse().ok()).ok_or_else(missing)?;
+    Ok((device, found))
+}
