@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test test-bluez check sim bench truth doctor chaos soak-radio
+.PHONY: help prepare build demo test test-bluez test-home-assistant check sim bench truth doctor chaos soak-radio
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,10 @@ demo: prepare ## Show a simulated building, and its events arriving at an MQTT s
 
 test: prepare ## Run every test: real broker, real bus, real Z-Wave driver, real binary
 	$(CARGO) test --no-fail-fast $(ARGS)
+
+test-home-assistant: prepare ## What is announced to Home Assistant, on its own MQTT integration (a virtual environment of 400 MB)
+	@scripts/prepare home-assistant
+	$(CARGO) test --test home_assistant -- --include-ignored
 
 test-bluez: ## The radio on the real bluetoothd and Debian's kernel, in an emulated machine
 	@tests/vm/run

@@ -18,6 +18,7 @@ pub struct Told {
     pub payload: Vec<u8>,
     pub retain: bool,
     pub properties: Vec<(String, String)>,
+    pub correlation: Option<Vec<u8>>,
 }
 
 impl Told {
@@ -67,6 +68,10 @@ impl Subscriber {
                             topic: String::from_utf8_lossy(&p.topic).into_owned(),
                             payload: p.payload.to_vec(),
                             retain: p.retain,
+                            correlation: p
+                                .properties
+                                .as_ref()
+                                .and_then(|p| Some(p.correlation_data.as_ref()?.to_vec())),
                             properties: p.properties.map(|p| p.user_properties).unwrap_or_default(),
                         };
                         if sender.send(told).is_err() {

@@ -27,13 +27,16 @@ impl<T: Send + 'static> Feed<T> {
         Feed { ahead: VecDeque::new(), reading: None, read: after, asked: after, number, low }
     }
 
-    /// Starts to read on, where there is more up to `head` and little is left.
-    pub fn read_on(&mut self, head: u64, page: impl FnOnce(u64) -> Page<T> + Send + 'static) {
-        if self.reading.is_none() && self.ahead.len() < self.low && self.read < head {
-            let after = self.read;
-            self.asked = head;
-            self.reading = Some(tokio::task::spawn_blocking(move || page(after)));
-        }
+    /// Whether there is more up to `head`, and little is left.
+    pub fn wants(&self, head: u64) -> bool {
+        self.reading.is_none() && self.ahead.len() < self.low && self.read < head
+    }
+
+    /// Starts to read on; `page` is given the number after which to read.
+    pub fn read(&mut self, head: u64, page: impl FnOnce(u64) -> Page<T> + Send + 'static) {
+        let after = self.read;
+        self.asked = head;
+        self.reading = Some(tokio::task::spawn_blocking(move || page(after)));
     }
 
     /// Ready when a page has come in; never, where none is being read. Safe to cancel.

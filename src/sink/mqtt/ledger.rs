@@ -40,9 +40,20 @@ impl Ledger {
         Some(topic.clone())
     }
 
-    /// The broker took the removal.
-    pub fn cleared(&mut self, topic: &str) {
-        self.topics.remove(topic);
+    /// Its removal is on the way.
+    pub fn leaves(&mut self, topic: &str) {
+        if let Some(standing) = self.topics.get_mut(topic) {
+            *standing = Standing::Going;
+        }
+    }
+
+    /// The broker took the removal; true where nothing came to stand there meanwhile.
+    pub fn cleared(&mut self, topic: &str) -> bool {
+        let gone = self.topics.get(topic) == Some(&Standing::Going);
+        if gone {
+            self.topics.remove(topic);
+        }
+        gone
     }
 }
 
@@ -57,7 +68,16 @@ mod tests {
         assert!(ledger.met("p/h/status"));
         assert_eq!(ledger.ghost().as_deref(), Some("p/old/status"));
         assert_eq!(ledger.ghost(), None);
-        ledger.cleared("p/old/status");
+        assert!(ledger.cleared("p/old/status"));
         assert!(ledger.met("p/old/status"), "it is new again");
+    }
+
+    #[test]
+    fn what_comes_back_while_its_removal_is_on_the_way_stays_in_the_ledger() {
+        let mut ledger = Ledger::default();
+        ledger.met("p/h/device/1");
+        ledger.leaves("p/h/device/1");
+        assert!(!ledger.met("p/h/device/1"));
+        assert!(!ledger.cleared("p/h/device/1"), "the device stands there again");
     }
 }

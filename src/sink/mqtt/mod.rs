@@ -5,11 +5,14 @@
 
 mod backoff;
 mod feed;
+pub mod home_assistant;
 mod ledger;
+mod life;
 mod line;
 mod probe;
 mod session;
 mod settings;
+mod shown;
 mod tls;
 mod topics;
 mod trouble;
@@ -30,7 +33,7 @@ use crate::store::Store;
 use backoff::Backoff;
 use session::Session;
 use trouble::Trouble;
-use wire::{Broken, V4, V5};
+use wire::{Broken, Role};
 
 /// The name of its cursor and of its part of the health.
 pub const SINK: &str = "mqtt";
@@ -40,59 +43,79 @@ const TAKEN_OVER_WAIT: Duration = Duration::from_secs(30);
 
 /// Publishes until `stop` turns true (or its sender is gone), then says `offline` and returns.
 pub async fn run(settings: Settings, store: Store, health: Arc<Health>, mut stop: watch::Receiver<bool>) {
-    let mut backoff = Backoff::new(settings.pace.retry_first, settings.pace.retry_most);
     let mut trouble = Trouble::default();
-    let broker = format!("{}:{}", settings.host, settings.port);
-    health.set(SINK, false, format!("connecting to {broker}"));
     // From now on the log keeps for us what we have not sent.
     let registered = store.cursor(SINK).and_then(|seq| store.move_cursor(SINK, seq));
     if let Err(error) = registered {
         tracing::error!(%error, "mqtt.no_cursor");
     }
-    let mut said = String::new();
+    let mut tries = Tries::new(SINK, &settings, &health);
     loop {
-        let since = Instant::now();
-        let ended = connect_once(&settings, &store, &health, &mut trouble, stop.clone()).await;
-        let Err(error) = ended else { break };
-        count(&health.mqtt.reconnects);
-        let mut wait = backoff.after(since.elapsed(), Uuid::new_v4().as_u64_pair().1);
-        if matches!(error, Broken::TakenOver) {
-            wait += TAKEN_OVER_WAIT;
-        }
-        let reason = error.to_string();
-        // One line a reason, not a line a try.
-        if reason == said {
-            tracing::debug!(%broker, %reason, wait_ms = wait.as_millis() as u64, "mqtt.down");
-        } else {
-            tracing::warn!(%broker, %reason, "mqtt.down");
-        }
-        health.set(SINK, false, format!("{broker}: {reason}"));
-        said = reason;
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stopped(&mut stop) => break,
+        let ended = publish(&settings, &store, &health, &mut trouble, stop.clone()).await;
+        if !tries.another(ended, &mut stop).await {
+            return;
         }
     }
-    health.set(SINK, false, "stopped");
 }
 
-async fn connect_once(
+async fn publish(
     settings: &Settings,
     store: &Store,
     health: &Arc<Health>,
     trouble: &mut Trouble,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Broken> {
+    let role = Role { will: Some(settings.topics.status()), ..Role::passing(settings.client_id.clone()) };
     let session = Session::new(settings, store, health, trouble, stop)?;
-    match settings.version {
-        Version::V5 => {
-            let (outbox, mut pump) = V5::connect(settings)?;
-            session.run(&outbox, &mut pump).await
+    let (outbox, mut pump) = wire::connect(settings, &role)?;
+    session.run(&outbox, &mut pump).await
+}
+
+/// One connection after the other, with a wait between them.
+struct Tries<'a> {
+    /// Its part of the health.
+    part: &'a str,
+    broker: String,
+    health: &'a Health,
+    backoff: Backoff,
+    since: Instant,
+    said: String,
+}
+
+impl<'a> Tries<'a> {
+    fn new(part: &'a str, settings: &Settings, health: &'a Health) -> Tries<'a> {
+        let broker = format!("{}:{}", settings.host, settings.port);
+        health.set(part, false, format!("connecting to {broker}"));
+        let backoff = Backoff::new(settings.pace.retry_first, settings.pace.retry_most);
+        Tries { part, broker, health, backoff, since: Instant::now(), said: String::new() }
+    }
+
+    /// Comes back when it is time for another connection; false where the last one ended well, or a stop came.
+    async fn another(&mut self, ended: Result<(), Broken>, stop: &mut watch::Receiver<bool>) -> bool {
+        let Err(error) = ended else {
+            self.health.set(self.part, false, "stopped");
+            return false;
+        };
+        count(&self.health.mqtt.reconnects);
+        let mut wait = self.backoff.after(self.since.elapsed(), Uuid::new_v4().as_u64_pair().1);
+        if matches!(error, Broken::TakenOver) {
+            wait += TAKEN_OVER_WAIT;
         }
-        Version::V4 => {
-            let (outbox, mut pump) = V4::connect(settings)?;
-            session.run(&outbox, &mut pump).await
+        let (part, broker, reason) = (self.part, &self.broker, error.to_string());
+        // One line a reason, not a line a try.
+        if reason == self.said {
+            tracing::debug!(part, %broker, %reason, wait_ms = wait.as_millis() as u64, "mqtt.down");
+        } else {
+            tracing::warn!(part, %broker, %reason, "mqtt.down");
         }
+        self.health.set(part, false, format!("{broker}: {reason}"));
+        self.said = reason;
+        let goes_on = tokio::select! {
+            () = tokio::time::sleep(wait) => true,
+            () = stopped(stop) => false,
+        };
+        self.since = Instant::now();
+        goes_on
     }
 }
 

@@ -1,33 +1,30 @@
 //! One connection: from the cursor on, in order, no more on their way than the window.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
 use super::feed::Feed;
-use super::ledger::Ledger;
+use super::home_assistant::{BIRTH, BIRTH_TOPIC};
+use super::life::{Life, TICK};
 use super::line::Line;
 use super::settings::Settings;
+use super::shown::Shown;
 use super::topics::Message;
 use super::trouble::Trouble;
-use super::wire::{Broken, Happened, OFFLINE, ONLINE, Outbox, Pump, Verdict};
+use super::wire::{Arrival, Broken, Happened, OFFLINE, ONLINE, Outbox, Pump, Verdict};
 use super::{SINK, stopped};
-use crate::health::{Health, PartState, count};
-use crate::hub::RowKind;
-use crate::store::{StateRow, Store, StoreError, Stored};
+use crate::health::{Health, count};
+use crate::store::{Head, Store, StoreError, Stored};
 
 /// Events read from the log at once: a few windows, so that reading is never what the broker waits for.
 const PAGE: usize = 256;
-
-/// How often deadlines are looked at and what is lazy is done: a fraction of the shortest of them.
-const TICK: Duration = Duration::from_millis(250);
 
 /// While events wait, a device's state goes out after so many of them: the backlog comes first, and state is not forgotten.
 const EVENTS_PER_STATE: u32 = 16;
@@ -46,30 +43,32 @@ enum Item {
     Cleared(String),
 }
 
+/// An event as it goes out. Made where the log is read, so that the connection's own task does not wait for it.
+struct Ready {
+    seq: u64,
+    message: Message,
+}
+
 pub struct Session<'a> {
     settings: &'a Settings,
     store: &'a Store,
     health: &'a Arc<Health>,
     trouble: &'a mut Trouble,
     stop: watch::Receiver<bool>,
-    since: Instant,
-    connected: bool,
+    life: Life,
     packet_most: usize,
-    ping_sent: Option<Instant>,
     line: Line<Item>,
     log_id: Uuid,
     /// Every event up to it is acknowledged or set aside.
     cursor: u64,
     cursor_told: u64,
-    events: Feed<Stored>,
-    /// Device rows, from the first on: a broker may have forgotten what it retained.
-    states: Feed<StateRow>,
-    ledger: Ledger,
+    events: Feed<Ready>,
+    shown: Shown<'a>,
+    head: watch::Receiver<Head>,
     /// Events set aside that somebody wants tried again, and the count of such wishes that was seen.
     again: VecDeque<u64>,
     again_seen: Option<u64>,
     events_since_state: u32,
-    health_said: Option<(Instant, BTreeMap<String, PartState>)>,
     farewell: Option<Instant>,
 }
 
@@ -89,27 +88,24 @@ impl<'a> Session<'a> {
             health,
             trouble,
             stop,
-            since: Instant::now(),
-            connected: false,
+            life: Life::begins(Instant::now()),
             packet_most: usize::MAX,
-            ping_sent: None,
             line: Line::new(settings.pace.window),
             log_id: store.log_id(),
             cursor,
             cursor_told: cursor,
             events: Feed::new(cursor, PAGE / 2, |e| e.seq),
-            states: Feed::new(0, 1, |s| s.rev),
-            ledger: Ledger::new(store.retained()?),
+            shown: Shown::new(settings, store, health)?,
+            head: store.head(),
             again: VecDeque::new(),
             again_seen: None,
             events_since_state: 0,
-            health_said: None,
             farewell: None,
         })
     }
 
     /// Publishes until the connection breaks, or until a stop: then `Ok`.
-    pub async fn run(mut self, outbox: &impl Outbox, pump: &mut impl Pump) -> Result<(), Broken> {
+    pub async fn run(mut self, outbox: &Outbox, pump: &mut Pump) -> Result<(), Broken> {
         let ended = self.drive(outbox, pump).await;
         let _ = self.tell_cursor();
         match &ended {
@@ -128,17 +124,17 @@ impl<'a> Session<'a> {
         ended
     }
 
-    async fn drive(&mut self, outbox: &impl Outbox, pump: &mut impl Pump) -> Result<(), Broken> {
+    async fn drive(&mut self, outbox: &Outbox, pump: &mut Pump) -> Result<(), Broken> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut head = self.store.head();
+        let mut head = self.head.clone();
         loop {
             let happened = {
                 // Finished before the next one is made: see `Pump`.
                 let mut next = pin!(pump.next());
                 loop {
                     self.fill(outbox)?;
-                    if self.farewell.is_some() && (self.line.is_empty() || !self.connected) {
+                    if self.farewell.is_some() && (self.line.is_empty() || !self.life.is_connected()) {
                         return Ok(());
                     }
                     tokio::select! {
@@ -150,7 +146,7 @@ impl<'a> Session<'a> {
                             }
                         }
                         page = self.events.page() => page?,
-                        page = self.states.page() => page?,
+                        page = self.shown.page() => page?,
                         happened = &mut next => break happened?,
                         changed = head.changed() => changed.map_err(|_| StoreError::Stopped)?,
                     }
@@ -160,34 +156,46 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn happened(&mut self, happened: Happened, outbox: &impl Outbox) -> Result<(), Broken> {
+    fn happened(&mut self, happened: Happened, outbox: &Outbox) -> Result<(), Broken> {
+        self.life.happened(&happened, Instant::now());
         match happened {
             Happened::Connected { receive_most, packet_most } => {
                 self.line = Line::new(self.settings.pace.window.min(receive_most));
                 self.packet_most = packet_most.unwrap_or(usize::MAX);
-                self.connected = true;
                 tracing::info!(host = %self.settings.host, backlog = self.backlog(), "mqtt.connected");
                 self.say_state();
                 self.retain(Message::retained(self.settings.topics.status(), ONLINE.to_vec()), outbox)?;
+                if self.settings.home_assistant {
+                    outbox.subscribe(BIRTH_TOPIC)?;
+                }
+            }
+            Happened::Arrived(arrival) => self.arrived(&arrival, outbox)?,
+            Happened::Subscribed(granted) if !granted => {
+                tracing::warn!(topic = BIRTH_TOPIC, "mqtt.not_subscribed: Home Assistant's restarts stay unseen");
             }
             Happened::Sent(packet_id) => self.line.sent(packet_id)?,
             Happened::Acknowledged(packet_id, verdict) => self.acknowledged(packet_id, verdict)?,
-            Happened::PingSent => self.ping_sent = Some(Instant::now()),
-            Happened::PingAnswered => self.ping_sent = None,
-            Happened::Nothing => {}
+            Happened::Subscribed(_) | Happened::PingSent | Happened::PingAnswered | Happened::Nothing => {}
         }
         Ok(())
+    }
+
+    /// Home Assistant has started anew and knows nothing.
+    fn arrived(&mut self, arrival: &Arrival, outbox: &Outbox) -> Result<(), Broken> {
+        // A retained one is from before this connection, which has said everything anyway.
+        if arrival.payload == BIRTH && !arrival.retain {
+            tracing::info!("mqtt.home_assistant_started");
+            self.shown.again();
+        }
+        outbox.receive(arrival)
     }
 
     fn acknowledged(&mut self, packet_id: u16, verdict: Verdict) -> Result<(), Broken> {
         let item = self.line.acknowledged(packet_id)?;
         match (item, verdict) {
-            (Item::Again(seq), Verdict::Taken | Verdict::NobodyListens) => self.store.resolved(SINK, *seq)?,
-            (Item::Cleared(topic), Verdict::Taken | Verdict::NobodyListens) => {
-                self.ledger.cleared(topic);
-                self.store.note_retained(topic.clone(), false)?;
-            }
-            (_, Verdict::Taken | Verdict::NobodyListens) => {}
+            (Item::Again(seq), Verdict::Taken) => self.store.resolved(SINK, *seq)?,
+            (Item::Cleared(topic), Verdict::Taken) => self.shown.cleared(topic)?,
+            (_, Verdict::Taken) => {}
             (Item::Event(seq), Verdict::NotNow(reason)) => self.trouble.not_now(*seq, reason, Instant::now()),
             (Item::Event(seq), Verdict::Never(reason)) => self.trouble.never(*seq, reason, Instant::now()),
             (Item::Again(seq), Verdict::NotNow(reason) | Verdict::Never(reason)) => {
@@ -248,27 +256,25 @@ impl<'a> Session<'a> {
     }
 
     fn backlog(&self) -> u64 {
-        self.store.head().borrow().seq.saturating_sub(self.cursor)
+        self.head.borrow().seq.saturating_sub(self.cursor)
     }
 
     /// Hands over what there is, while the window has room.
-    fn fill(&mut self, outbox: &impl Outbox) -> Result<(), Broken> {
-        if !self.connected || self.farewell.is_some() {
+    fn fill(&mut self, outbox: &Outbox) -> Result<(), Broken> {
+        if !self.life.is_connected() || self.farewell.is_some() {
             return Ok(());
         }
         if self.trouble.wants_rewind() && !self.events_fly() && self.trouble.is_due(Instant::now()) {
             self.events.rewind(self.cursor);
             self.trouble.rewound();
         }
-        let head = *self.store.head().borrow();
+        let head = *self.head.borrow();
         while self.line.room() > 0 {
-            let store = self.store.clone();
-            self.events.read_on(head.seq, move |after| store.events_after(after, PAGE));
-            let store = self.store.clone();
-            self.states.read_on(head.rev, move |after| store.state_page(after, PAGE));
+            self.read_on(head);
             if self.events_since_state < EVENTS_PER_STATE && self.send_event(outbox)? {
                 self.events_since_state += 1;
-            } else if self.send_state(outbox)? {
+            } else if let Some(message) = self.shown.next() {
+                self.retain(message, outbox)?;
                 self.events_since_state = 0;
             } else if !self.send_event(outbox)? && !self.send_again(head.again, outbox)? {
                 break;
@@ -277,50 +283,46 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn read_on(&mut self, head: Head) {
+        if self.events.wants(head.seq) {
+            let (store, topics) = (self.store.clone(), self.settings.topics.clone());
+            let (log_id, code_digits) = (self.log_id, self.settings.code_digits);
+            self.events.read(head.seq, move |after| {
+                let ready = |event: Stored| Ready {
+                    seq: event.seq,
+                    message: topics.event_message(&event, log_id, code_digits),
+                };
+                Ok(store.events_after(after, PAGE)?.into_iter().map(ready).collect())
+            });
+        }
+        self.shown.read_on(head.rev);
+    }
+
     /// False where there is none to send, or none may be sent now.
-    fn send_event(&mut self, outbox: &impl Outbox) -> Result<bool, Broken> {
+    fn send_event(&mut self, outbox: &Outbox) -> Result<bool, Broken> {
         if self.trouble.is_careful()
             && (self.trouble.wants_rewind() || !self.trouble.is_due(Instant::now()) || self.events_fly())
         {
             return Ok(false);
         }
-        let Some(event) = self.events.next() else { return Ok(false) };
-        let message = self.settings.topics.event_message(&event, self.log_id, self.settings.code_digits);
+        let Some(Ready { seq, message }) = self.events.next() else { return Ok(false) };
         if let Some(reason) = self.oversize(&message) {
-            self.trouble.give_up(event.seq, reason);
+            self.trouble.give_up(seq, reason);
         }
-        if self.trouble.given_up(event.seq).is_some() {
-            self.line.push_done(Item::Event(event.seq), Instant::now());
+        if self.trouble.given_up(seq).is_some() {
+            self.line.push_done(Item::Event(seq), Instant::now());
             if let Some(Item::Event(seq)) = self.line.done() {
                 self.passed(seq)?;
             }
             return Ok(true);
         }
         count(&self.health.mqtt.published);
-        self.send(Item::Event(event.seq), message, outbox)?;
+        self.send(Item::Event(seq), message, outbox)?;
         Ok(true)
     }
 
-    fn send_state(&mut self, outbox: &impl Outbox) -> Result<bool, Broken> {
-        while let Some(row) = self.states.next() {
-            if row.kind == RowKind::Device {
-                self.retain(self.settings.topics.device_message(&row.key, row.value.as_ref()), outbox)?;
-                return Ok(true);
-            }
-        }
-        // Only when all that is was said it is known what is a ghost.
-        if self.health_said.is_some()
-            && self.states.has_read(self.store.head().borrow().rev)
-            && let Some(topic) = self.ledger.ghost()
-        {
-            self.retain(Message::retained(topic, Vec::new()), outbox)?;
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
     /// What was set aside, once somebody asks for it.
-    fn send_again(&mut self, wishes: u64, outbox: &impl Outbox) -> Result<bool, Broken> {
+    fn send_again(&mut self, wishes: u64, outbox: &Outbox) -> Result<bool, Broken> {
         if self.again_seen != Some(wishes) {
             self.again_seen = Some(wishes);
             let wanted = self.store.undeliverable()?.into_iter().filter(|u| u.sink == SINK && u.again);
@@ -348,37 +350,31 @@ impl<'a> Session<'a> {
     }
 
     /// Sends something retained (or its removal), and has it in the ledger.
-    fn retain(&mut self, message: Message, outbox: &impl Outbox) -> Result<(), Broken> {
+    fn retain(&mut self, message: Message, outbox: &Outbox) -> Result<(), Broken> {
         if let Some(reason) = self.oversize(&message) {
             tracing::warn!(topic = message.topic, reason, "mqtt.retained_oversize");
             return Ok(());
         }
-        if message.payload.is_empty() {
-            return self.send(Item::Cleared(message.topic.clone()), message, outbox);
-        }
-        if self.ledger.met(&message.topic) {
-            self.store.note_retained(message.topic.clone(), true)?;
-        }
-        self.send(Item::Retained, message, outbox)
+        self.shown.sends(&message)?;
+        let item = match message.payload.is_empty() {
+            true => Item::Cleared(message.topic.clone()),
+            false => Item::Retained,
+        };
+        self.send(item, message, outbox)
     }
 
-    fn send(&mut self, item: Item, message: Message, outbox: &impl Outbox) -> Result<(), Broken> {
+    fn send(&mut self, item: Item, message: Message, outbox: &Outbox) -> Result<(), Broken> {
         self.line.push(item, Instant::now());
         outbox.publish(message)
     }
 
     /// True where a farewell has taken too long.
-    fn tick(&mut self, now: Instant, outbox: &impl Outbox) -> Result<bool, Broken> {
+    fn tick(&mut self, now: Instant, outbox: &Outbox) -> Result<bool, Broken> {
         let pace = &self.settings.pace;
         if self.farewell.is_some_and(|since| now - since > FAREWELL) {
             return Ok(true);
         }
-        if !self.connected && now - self.since > pace.connect {
-            return Err(Broken::Slow(pace.connect));
-        }
-        if self.ping_sent.is_some_and(|sent| now - sent + 2 * TICK >= pace.keep_alive / 2) {
-            return Err(Broken::Silent);
-        }
+        self.life.check(now, pace)?;
         if self.line.is_overdue(now, pace.ack) {
             return Err(Broken::Unacknowledged(pace.ack));
         }
@@ -400,28 +396,20 @@ impl<'a> Session<'a> {
     }
 
     /// The will is for accidents; a stop says it itself.
-    fn part(&mut self, outbox: &impl Outbox) -> Result<(), Broken> {
+    fn part(&mut self, outbox: &Outbox) -> Result<(), Broken> {
         self.farewell = Some(Instant::now());
-        if self.connected {
+        if self.life.is_connected() {
             self.retain(Message::retained(self.settings.topics.status(), OFFLINE.to_vec()), outbox)?;
         }
         Ok(())
     }
 
-    /// The health topic, when something changed and from time to time.
-    fn say_health(&mut self, now: Instant, outbox: &impl Outbox) -> Result<(), Broken> {
-        if !self.connected || self.farewell.is_some() || self.line.room() == 0 {
-            return Ok(());
-        }
-        let parts = self.health.parts();
-        let due = match &self.health_said {
-            Some((at, said)) => now - *at >= self.settings.pace.health || *said != parts,
-            None => true,
-        };
-        if due {
-            let health = json!({ "version": env!("CARGO_PKG_VERSION"), "health": &**self.health });
-            let message = Message::retained(self.settings.topics.health(), health.to_string().into_bytes());
-            self.health_said = Some((now, parts));
+    fn say_health(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Broken> {
+        if self.life.is_connected()
+            && self.farewell.is_none()
+            && self.line.room() > 0
+            && let Some(message) = self.shown.health(now)
+        {
             self.retain(message, outbox)?;
         }
         Ok(())

@@ -21,6 +21,10 @@ pub struct Settings {
     pub topics: Topics,
     /// Whether the digits of access codes go out; otherwise they are masked.
     pub code_digits: bool,
+    /// Whether commands are taken from the broker.
+    pub commands: bool,
+    /// Whether devices are announced to Home Assistant.
+    pub home_assistant: bool,
     pub pace: Pace,
 }
 
@@ -114,6 +118,8 @@ impl Settings {
             client_id: format!("{}-{}", mqtt.prefix.replace('/', "-"), config.hub.name),
             topics: Topics::new(&mqtt.prefix, &config.hub.name),
             code_digits: mqtt.code_digits.unwrap_or(tls || local),
+            commands: mqtt.commands,
+            home_assistant: mqtt.home_assistant,
             username: mqtt.username.clone(),
             password_file: mqtt.password_file.clone(),
             ca_file: mqtt.ca_file.clone(),

@@ -1,8 +1,9 @@
 //! What goes where: topics and payloads. Levels only of `[A-Za-z0-9_-]`: they must survive every broker's mapping.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::home_assistant;
 use crate::event::MASK;
 use crate::store::Stored;
 
@@ -14,17 +15,20 @@ pub struct Message {
     pub retain: bool,
     /// User properties; MQTT 5 only.
     pub properties: Vec<(String, String)>,
+    /// What an answer gives back to whom it answers; MQTT 5 only.
+    pub correlation: Option<Vec<u8>>,
 }
 
 impl Message {
     pub fn retained(topic: String, payload: Vec<u8>) -> Message {
-        Message { topic, payload, retain: true, properties: Vec::new() }
+        Message { topic, payload, retain: true, properties: Vec::new(), correlation: None }
     }
 
     /// Its size on the wire with MQTT 5; with 3.1.1, which has no properties, a little more than that.
     pub fn packet_size(&self) -> usize {
         // Each user property: its identifier, and a length before each of the two strings.
-        let properties: usize = self.properties.iter().map(|(k, v)| 1 + 2 + k.len() + 2 + v.len()).sum();
+        let user: usize = self.properties.iter().map(|(k, v)| 1 + 2 + k.len() + 2 + v.len()).sum();
+        let properties = user + self.correlation.as_ref().map_or(0, |data| 1 + 2 + data.len());
         let (topic_length, packet_id) = (2, 2);
         let rest = topic_length + self.topic.len() + packet_id + varint(properties) + properties + self.payload.len();
         1 + varint(rest) + rest
@@ -70,6 +74,39 @@ impl Topics {
         format!("{}/health", self.root)
     }
 
+    /// `…/command/{verb}`, where verbs are `+`.
+    pub fn commands(&self) -> String {
+        format!("{}/command/+", self.root)
+    }
+
+    pub fn command(&self, verb: &str) -> String {
+        format!("{}/command/{verb}", self.root)
+    }
+
+    /// The verb of a command's topic.
+    pub fn verb<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        topic.strip_prefix(&self.root)?.strip_prefix("/command/")
+    }
+
+    /// Whether an answer may go there: a topic to publish to, and none at which this hub itself is heard. What we say must not be
+    /// said in our name by somebody who may only command.
+    pub fn may_answer_at(&self, topic: &str) -> bool {
+        let ours = topic.strip_prefix(&self.root).and_then(|rest| rest.strip_prefix('/'));
+        let free = ours.is_none_or(|rest| rest.starts_with("reply/"));
+        let sound = !topic.is_empty() && topic.len() <= ANSWER_TOPIC_MOST && !topic.contains(['+', '#', '\0']);
+        sound && free && !topic.starts_with('$') && !topic.starts_with(home_assistant::PREFIX)
+    }
+
+    /// All events of a device.
+    pub fn events_of(&self, device_id: &str) -> String {
+        format!("{}/event/{device_id}/#", self.root)
+    }
+
+    /// This hub as one word of `[A-Za-z0-9_-]`, for names that others must keep apart.
+    pub fn word(&self) -> String {
+        self.root.replace('/', "_")
+    }
+
     pub fn device(&self, device_id: &str) -> String {
         format!("{}/device/{device_id}", self.root)
     }
@@ -90,7 +127,13 @@ impl Topics {
             ("event_type".to_owned(), event.event_type.as_str().to_owned()),
             ("seq".to_owned(), event.seq.to_string()),
         ];
-        Message { topic: self.event(event), payload: payload.into_bytes(), retain: false, properties }
+        Message {
+            topic: self.event(event),
+            payload: payload.into_bytes(),
+            retain: false,
+            properties,
+            correlation: None,
+        }
     }
 
     /// A device as it is now, or the removal of one that is no more.
@@ -100,31 +143,43 @@ impl Topics {
     }
 }
 
+/// Longer ones than any that is made on purpose.
+const ANSWER_TOPIC_MOST: usize = 256;
+
 /// The body with the digits of a code masked; untouched where it has none.
 fn mask(body: &str) -> String {
     if !body.contains("\"code\":") {
         return body.to_owned();
     }
-    match serde_json::from_str::<Map<String, Value>>(body) {
-        Ok(mut object) => {
-            // `access_code.code_changed` has them in `from` and `to`.
-            let inner = |key| object.get(key).and_then(|v| v.get("code")).is_some();
-            let changed = ["from", "to"].map(|key| inner(key).then_some(key));
-            for facts in changed.into_iter().flatten() {
-                object[facts]["code"] = MASK.into();
-            }
-            if let Some(code) = object.get_mut("code") {
-                *code = MASK.into();
-            }
-            Value::Object(object).to_string()
+    match serde_json::from_str::<Value>(body) {
+        Ok(mut value) => {
+            mask_codes(&mut value);
+            value.to_string()
         }
         // Never in the clear, whatever it is.
         Err(_) => "{}".to_owned(),
     }
 }
 
+/// Masks every `code` at any depth: `access_code.code_changed` has them in `from` and `to`.
+pub(super) fn mask_codes(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::Null => {}
+                    _ if key == "code" => *value = MASK.into(),
+                    _ => mask_codes(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(mask_codes),
+        _ => {}
+    }
+}
+
 /// What of a device's row the world is shown: its view, without the hub's own memory beside it (see `hub::DeviceView`).
-fn device(row: &Value) -> Value {
+pub(super) fn device(row: &Value) -> Value {
     let mut shown = row.clone();
     if let Some(object) = shown.as_object_mut() {
         object.remove("state");

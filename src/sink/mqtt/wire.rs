@@ -3,22 +3,17 @@
 //! Both are for one connection and are thrown away with it: what rumqttc keeps for a next one is not relied on (it drops what
 //! a lost session held, and reorders what a kept one held). The log is the only outbox that lasts.
 
-use std::future::Future;
+use std::time::Duration;
 
-use super::settings::Settings;
+use super::settings::{Settings, Version};
 use super::tls::{self, TlsError};
 use super::topics::Message;
 
 mod v4;
 mod v5;
 
-pub use v4::V4;
-pub(super) use v4::broken as broken_v4;
-pub use v5::V5;
-pub(super) use v5::broken as broken_v5;
-
 /// What a pump reports. `Sent` comes once for each publish, in the order in which they were handed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Happened {
     Connected {
         /// Publishes that the broker takes at once.
@@ -26,6 +21,9 @@ pub enum Happened {
         /// The largest packet that the broker takes.
         packet_most: Option<usize>,
     },
+    /// Whether it was granted.
+    Subscribed(bool),
+    Arrived(Box<Arrival>),
     Sent(u16),
     Acknowledged(u16, Verdict),
     PingSent,
@@ -33,12 +31,30 @@ pub enum Happened {
     Nothing,
 }
 
+/// A message that we subscribe to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrival {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retain: bool,
+    /// MQTT 5: where an answer is wanted, and what is to come back with it.
+    pub response_topic: Option<String>,
+    pub correlation: Option<Vec<u8>>,
+    receipt: Receipt,
+}
+
+/// With which the broker is told that we have it.
+#[derive(Clone, Debug, PartialEq)]
+enum Receipt {
+    V4(rumqttc::Publish),
+    V5(rumqttc::v5::mqttbytes::v5::Publish),
+}
+
 /// What a broker says of a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Taken, whether or not somebody subscribes to it.
     Taken,
-    /// Taken, and nobody subscribes to it.
-    NobodyListens,
     /// Not now, or not by us: rights and quotas change, so the same event is tried again.
     NotNow(&'static str),
     /// This publish will never be taken.
@@ -50,18 +66,22 @@ pub enum Verdict {
 pub enum Broken {
     #[error("the broker refuses the connection ({reason}); {remedy}")]
     Refused { reason: String, remedy: &'static str },
+    #[error("the broker refuses the subscription to {0}; allow this user to read it")]
+    NotSubscribed(String),
     #[error("another client took over our session: is there a second daemon with the same hub.name at this broker?")]
     TakenOver,
     #[error("the broker ended the connection ({0})")]
     Ended(String),
     #[error("{0}")]
     Network(String),
+    #[error("what the broker sent cannot be read ({0})")]
+    Unreadable(String),
     #[error("no connection within {0:?}")]
-    Slow(std::time::Duration),
+    Slow(Duration),
     #[error("no answer to a ping within half a keep-alive")]
     Silent,
     #[error("no acknowledgement within {0:?}")]
-    Unacknowledged(std::time::Duration),
+    Unacknowledged(Duration),
     #[error("{0}")]
     Stray(#[from] super::line::Stray),
     #[error("{0}")]
@@ -79,16 +99,104 @@ impl Broken {
     }
 }
 
-/// Takes publishes, never waiting. The caller leaves no more of them unacknowledged than its window.
-pub trait Outbox {
-    fn publish(&self, message: Message) -> Result<(), Broken>;
-    /// Says good-bye, so that the will stays unsaid.
-    fn disconnect(&self);
+/// Who connects, and what the broker keeps of it.
+#[derive(Clone, Debug)]
+pub struct Role {
+    pub client_id: String,
+    /// Where `offline` is retained when the connection ends without a good-bye.
+    pub will: Option<String>,
+    /// How long the broker keeps the session of a client that is away; `None` for one that starts afresh each time. With MQTT
+    /// 3.1.1 it is for ever.
+    pub kept: Option<Duration>,
+    /// Messages that the broker may send before they are acknowledged (MQTT 5).
+    pub arrivals_most: u16,
 }
 
-/// Drives the connection. Dropping a future of [`Pump::next`] before it is ready may lose a packet: finish it, or give the pump up.
-pub trait Pump {
-    fn next(&mut self) -> impl Future<Output = Result<Happened, Broken>> + Send;
+impl Role {
+    /// One that only tells, and is told nothing that must not be lost.
+    pub fn passing(client_id: String) -> Role {
+        Role { client_id, will: None, kept: None, arrivals_most: 32 }
+    }
+}
+
+/// Opens a connection; it comes to be with the first turns of the pump.
+pub fn connect(settings: &Settings, role: &Role) -> Result<(Outbox, Pump), Broken> {
+    let entry = Entry::new(settings)?;
+    // Requests that wait in rumqttc's channel: the window, subscriptions, receipts, a good-bye.
+    let channel = usize::from(settings.pace.window) + usize::from(role.arrivals_most) + 8;
+    Ok(match settings.version {
+        Version::V4 => {
+            let (client, mut events) = rumqttc::AsyncClient::new(v4::options(settings, role, &entry), channel);
+            events.set_network_options(entry.network);
+            (Outbox::V4(client), Pump::V4(Box::new(events)))
+        }
+        Version::V5 => {
+            let (client, events) = rumqttc::v5::AsyncClient::new(v5::options(settings, role, entry), channel);
+            (Outbox::V5(client), Pump::V5(Box::new(events)))
+        }
+    })
+}
+
+/// Takes publishes, never waiting. The caller leaves no more of them unacknowledged than its window.
+pub enum Outbox {
+    V4(rumqttc::AsyncClient),
+    V5(rumqttc::v5::AsyncClient),
+}
+
+impl Outbox {
+    pub fn publish(&self, message: Message) -> Result<(), Broken> {
+        match self {
+            Outbox::V4(client) => client
+                .try_publish(message.topic, rumqttc::QoS::AtLeastOnce, message.retain, message.payload)
+                .map_err(full),
+            Outbox::V5(client) => v5::publish(client, message),
+        }
+    }
+
+    pub fn subscribe(&self, filter: &str) -> Result<(), Broken> {
+        match self {
+            Outbox::V4(client) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).map_err(full),
+            Outbox::V5(client) => client.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtLeastOnce).map_err(full),
+        }
+    }
+
+    /// We have it: the broker need not send it again.
+    pub fn receive(&self, arrival: &Arrival) -> Result<(), Broken> {
+        match (self, &arrival.receipt) {
+            (Outbox::V4(client), Receipt::V4(publish)) => client.try_ack(publish).map_err(full),
+            (Outbox::V5(client), Receipt::V5(publish)) => client.try_ack(publish).map_err(full),
+            // It came over another connection, which is gone: the broker will send it again.
+            _ => Ok(()),
+        }
+    }
+
+    /// Says good-bye, so that the will stays unsaid.
+    pub fn disconnect(&self) {
+        let _ = match self {
+            Outbox::V4(client) => client.try_disconnect().map_err(full),
+            Outbox::V5(client) => client.try_disconnect().map_err(full),
+        };
+    }
+}
+
+fn full(error: impl std::fmt::Display) -> Broken {
+    Broken::Network(error.to_string())
+}
+
+/// Drives the connection.
+pub enum Pump {
+    V4(Box<rumqttc::EventLoop>),
+    V5(Box<rumqttc::v5::EventLoop>),
+}
+
+impl Pump {
+    /// Dropping its future before it is ready may lose a packet: finish it, or give the pump up.
+    pub async fn next(&mut self) -> Result<Happened, Broken> {
+        match self {
+            Pump::V4(events) => events.poll().await.map(v4::happened).map_err(v4::broken),
+            Pump::V5(events) => events.poll().await.map(v5::happened).map_err(v5::broken),
+        }
+    }
 }
 
 /// The will, and what the first publish of a connection replaces.
@@ -96,14 +204,14 @@ pub const OFFLINE: &[u8] = b"offline";
 pub const ONLINE: &[u8] = b"online";
 
 /// What both versions need for a connection.
-pub(super) struct Entry {
-    pub(super) transport: rumqttc::Transport,
-    pub(super) login: Option<(String, String)>,
-    pub(super) network: rumqttc::NetworkOptions,
+struct Entry {
+    transport: rumqttc::Transport,
+    login: Option<(String, String)>,
+    network: rumqttc::NetworkOptions,
 }
 
 impl Entry {
-    pub(super) fn new(settings: &Settings) -> Result<Entry, Broken> {
+    fn new(settings: &Settings) -> Result<Entry, Broken> {
         let transport = match settings.tls {
             true => {
                 rumqttc::Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(tls::client_config(settings)?))
@@ -120,12 +228,7 @@ impl Entry {
     }
 }
 
-/// Requests that wait in rumqttc's channel: the window, and a good-bye.
-fn channel(settings: &Settings) -> usize {
-    usize::from(settings.pace.window) + 8
-}
-
-/// Our publishes are small, a broker's answers smaller; a command may carry a little. rumqttc's own default is 10 kB.
+/// A broker's answers are small; a command may carry a little. rumqttc's own default is 10 kB.
 const INCOMING_MOST: u32 = 256 * 1024;
 
 const LOGIN_REMEDY: &str = "check mqtt.username, mqtt.password_file, and that the broker knows this user";

@@ -1,77 +1,84 @@
 //! MQTT 5 over rumqttc.
 
 use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode, LastWill, PubAckReason, PublishProperties};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectReturnCode, DisconnectReasonCode, LastWill, PubAckReason, PublishProperties, SubscribeReasonCode,
+};
+use rumqttc::v5::mqttbytes::{Error, QoS};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, Incoming, MqttOptions, StateError};
 
-use super::{Broken, Entry, Happened, INCOMING_MOST, LOGIN_REMEDY, Message, OFFLINE, Outbox, Pump, Settings, Verdict};
+use super::{
+    Arrival, Broken, Entry, Happened, INCOMING_MOST, LOGIN_REMEDY, Message, OFFLINE, Receipt, Role, Settings, Verdict,
+    full,
+};
 
-pub struct V5;
-
-impl V5 {
-    pub fn connect(settings: &Settings) -> Result<(Out, Loop), Broken> {
-        let entry = Entry::new(settings)?;
-        let mut options = MqttOptions::new(&settings.client_id, &settings.host, settings.port);
-        options
-            .set_transport(entry.transport)
-            .set_network_options(entry.network)
-            .set_keep_alive(settings.pace.keep_alive)
-            .set_connection_timeout(settings.pace.connect.as_secs().max(1))
-            .set_clean_start(true)
-            .set_max_packet_size(Some(INCOMING_MOST))
-            .set_outgoing_inflight_upper_limit(settings.pace.window)
-            .set_last_will(LastWill::new(settings.topics.status(), OFFLINE, QoS::AtLeastOnce, true, None));
-        if let Some((user, password)) = entry.login {
-            options.set_credentials(user, password);
-        }
-        let (client, events) = AsyncClient::new(options, super::channel(settings));
-        Ok((Out(client), Loop(events)))
+pub fn options(settings: &Settings, role: &Role, entry: Entry) -> MqttOptions {
+    let mut options = MqttOptions::new(&role.client_id, &settings.host, settings.port);
+    options
+        .set_transport(entry.transport)
+        .set_network_options(entry.network)
+        .set_keep_alive(settings.pace.keep_alive)
+        .set_connection_timeout(settings.pace.connect.as_secs().max(1))
+        .set_clean_start(role.kept.is_none())
+        .set_session_expiry_interval(role.kept.map(|kept| kept.as_secs() as u32))
+        .set_receive_maximum(Some(role.arrivals_most))
+        .set_max_packet_size(Some(INCOMING_MOST))
+        .set_manual_acks(true)
+        .set_outgoing_inflight_upper_limit(settings.pace.window);
+    if let Some(will) = &role.will {
+        options.set_last_will(LastWill::new(will, OFFLINE, QoS::AtLeastOnce, true, None));
     }
+    if let Some((user, password)) = entry.login {
+        options.set_credentials(user, password);
+    }
+    options
 }
 
-pub struct Out(AsyncClient);
-
-impl Outbox for Out {
-    fn publish(&self, message: Message) -> Result<(), Broken> {
-        let Message { topic, payload, retain, properties } = message;
-        let properties = PublishProperties { user_properties: properties, ..PublishProperties::default() };
-        let sent = self.0.try_publish_with_properties(topic, QoS::AtLeastOnce, retain, payload, properties);
-        sent.map_err(|e| Broken::Network(e.to_string()))
-    }
-
-    fn disconnect(&self) {
-        let _ = self.0.try_disconnect();
-    }
+pub fn publish(client: &AsyncClient, message: Message) -> Result<(), Broken> {
+    let Message { topic, payload, retain, properties, correlation } = message;
+    let properties = PublishProperties {
+        user_properties: properties,
+        correlation_data: correlation.map(Into::into),
+        ..PublishProperties::default()
+    };
+    client.try_publish_with_properties(topic, QoS::AtLeastOnce, retain, payload, properties).map_err(full)
 }
 
-pub struct Loop(EventLoop);
-
-impl Pump for Loop {
-    async fn next(&mut self) -> Result<Happened, Broken> {
-        let event = self.0.poll().await.map_err(broken)?;
-        Ok(match event {
-            Event::Incoming(Incoming::ConnAck(ack)) => {
-                let told = ack.properties.as_ref();
-                Happened::Connected {
-                    receive_most: told.and_then(|t| t.receive_max).unwrap_or(u16::MAX),
-                    packet_most: told.and_then(|t| t.max_packet_size).map(|most| most as usize),
-                }
+pub fn happened(event: Event) -> Happened {
+    match event {
+        Event::Incoming(Incoming::ConnAck(ack)) => {
+            let told = ack.properties.as_ref();
+            Happened::Connected {
+                receive_most: told.and_then(|t| t.receive_max).unwrap_or(u16::MAX),
+                packet_most: told.and_then(|t| t.max_packet_size).map(|most| most as usize),
             }
-            Event::Outgoing(Outgoing::Publish(id)) => Happened::Sent(id),
-            Event::Incoming(Incoming::PubAck(ack)) => Happened::Acknowledged(ack.pkid, verdict(ack.reason)),
-            Event::Outgoing(Outgoing::PingReq) => Happened::PingSent,
-            Event::Incoming(Incoming::PingResp(_)) => Happened::PingAnswered,
-            _ => Happened::Nothing,
-        })
+        }
+        Event::Incoming(Incoming::SubAck(ack)) => {
+            Happened::Subscribed(ack.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_))))
+        }
+        Event::Incoming(Incoming::Publish(publish)) => {
+            let told = publish.properties.as_ref();
+            Happened::Arrived(Box::new(Arrival {
+                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                payload: publish.payload.to_vec(),
+                retain: publish.retain,
+                response_topic: told.and_then(|t| t.response_topic.clone()),
+                correlation: told.and_then(|t| t.correlation_data.as_ref()).map(|data| data.to_vec()),
+                receipt: Receipt::V5(publish),
+            }))
+        }
+        Event::Outgoing(Outgoing::Publish(id)) => Happened::Sent(id),
+        Event::Incoming(Incoming::PubAck(ack)) => Happened::Acknowledged(ack.pkid, verdict(ack.reason)),
+        Event::Outgoing(Outgoing::PingReq) => Happened::PingSent,
+        Event::Incoming(Incoming::PingResp(_)) => Happened::PingAnswered,
+        _ => Happened::Nothing,
     }
 }
 
 /// Rights and quotas change while we run and bugs are mended, so only what is wrong with the publish itself is for ever.
 fn verdict(reason: PubAckReason) -> Verdict {
     match reason {
-        PubAckReason::Success => Verdict::Taken,
-        PubAckReason::NoMatchingSubscribers => Verdict::NobodyListens,
+        PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Verdict::Taken,
         PubAckReason::TopicNameInvalid => Verdict::Never("topic name invalid"),
         PubAckReason::PayloadFormatInvalid => Verdict::Never("payload format invalid"),
         PubAckReason::NotAuthorized => Verdict::NotNow("not authorized"),
@@ -91,6 +98,9 @@ pub fn broken(error: ConnectionError) -> Broken {
         },
         ConnectionError::MqttState(StateError::AwaitPingResp) => Broken::Silent,
         ConnectionError::MqttState(StateError::ConnectionAborted) => Broken::Ended("without a reason".into()),
+        ConnectionError::MqttState(StateError::Deserialization(error)) if !matches!(error, Error::Io(_)) => {
+            Broken::Unreadable(error.to_string())
+        }
         other => Broken::Network(other.to_string()),
     }
 }
