@@ -112,6 +112,9 @@ pub struct MqttCounters {
     /// Events that the log lost (expired, damaged) before they were acknowledged.
     pub missed: AtomicU64,
     pub backlog: AtomicU64,
+    /// Commands that were done, and that were not.
+    pub commands: AtomicU64,
+    pub commands_refused: AtomicU64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

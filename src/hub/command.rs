@@ -65,6 +65,11 @@ pub enum Command {
         network: Arc<str>,
         connect_webview_id: Uuid,
     },
+    /// A command that may be delivered more than once: what has this `id` is done only once, see [`super::once`].
+    Once {
+        id: String,
+        command: Box<Command>,
+    },
 }
 
 /// The answer to a [`Command`], shown only after the step that made it is on disk.
@@ -83,6 +88,7 @@ pub enum CommandError {
 impl Hub {
     pub(super) fn command(&mut self, now: Now, command: Command, out: &mut Output) -> Reply {
         let device_id = match command {
+            Command::Once { id, command } => return self.once(now, id, *command, out),
             Command::Login { network, connect_webview_id } => {
                 return self.login(now, &network, connect_webview_id, out);
             }
@@ -147,7 +153,11 @@ impl Hub {
                 }
                 Some(Value::Null)
             }
-            Command::Login { .. } | Command::Explain { .. } | Command::Delete { .. } | Command::Lock { .. } => None,
+            Command::Once { .. }
+            | Command::Login { .. }
+            | Command::Explain { .. }
+            | Command::Delete { .. }
+            | Command::Lock { .. } => None,
         };
         teller.keep(device);
         Ok(reply.unwrap_or_else(|| json!(device.view())))

@@ -17,6 +17,7 @@ mod life;
 mod lock;
 mod nodes;
 mod noise;
+mod once;
 pub mod presence;
 mod reach;
 mod settings;
@@ -57,6 +58,7 @@ pub struct Hub {
     attempts: attempts::Attempts,
     /// Of devices that are gone.
     past: HashMap<DeviceKey, life::Past>,
+    once: once::Once,
     /// The first step has been made.
     started: bool,
 }
@@ -78,6 +80,7 @@ impl Hub {
             strangers: strangers::Strangers::default(),
             attempts: attempts::Attempts::default(),
             past: HashMap::new(),
+            once: once::Once::default(),
             started: false,
         };
         let mut devices = Vec::new();
@@ -90,6 +93,7 @@ impl Hub {
                 RowKind::Past => hub.restore_past(value),
                 RowKind::Held => hub.world.clock.restore(value),
                 RowKind::Attempt => hub.attempts.restore(value),
+                RowKind::Command => hub.once.restore(&row.key, value),
             }
         }
         // After the accounts: they say where a device is in the configuration.

@@ -79,11 +79,20 @@ pub enum RowKind {
     Held,
     /// An attempt to operate a lock; the key is its `action_attempt_id`.
     Attempt,
+    /// A command that was done: see [`super::once`]. The key is a place in a ring.
+    Command,
 }
 
 impl RowKind {
-    pub const ALL: &[RowKind] =
-        &[RowKind::Device, RowKind::Account, RowKind::Presence, RowKind::Past, RowKind::Held, RowKind::Attempt];
+    pub const ALL: &[RowKind] = &[
+        RowKind::Device,
+        RowKind::Account,
+        RowKind::Presence,
+        RowKind::Past,
+        RowKind::Held,
+        RowKind::Attempt,
+        RowKind::Command,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,6 +102,7 @@ impl RowKind {
             RowKind::Past => "past",
             RowKind::Held => "held",
             RowKind::Attempt => "attempt",
+            RowKind::Command => "command",
         }
     }
 }

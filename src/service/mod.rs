@@ -98,6 +98,7 @@ async fn serve(path: &Path, config: Config) -> Result<(), ServiceError> {
 pub struct Running {
     pub hand: Hand,
     pub store: Store,
+    pub health: Arc<Health>,
     config: Config,
     identity: Identity,
     parts: Parts,
@@ -132,7 +133,7 @@ impl Running {
             },
             move || beat.beat(),
         ));
-        let shared = Shared::new(identity.clone(), store.clone(), hand.clone(), health, clock);
+        let shared = Shared::new(identity.clone(), store.clone(), hand.clone(), health.clone(), clock);
         let parts = Parts::start(&config, shared, asked);
         let watchdog = tokio::spawn(notify::watchdog(heart, hand.inputs()));
         tracing::info!(
@@ -142,7 +143,7 @@ impl Running {
             state_dir = %dir.display(),
             "service.started"
         );
-        Ok(Running { hand, store, config, identity, parts, engine, stop_engine, watchdog, _lock: lock })
+        Ok(Running { hand, store, health, config, identity, parts, engine, stop_engine, watchdog, _lock: lock })
     }
 
     /// Reads the configuration again. A wrong one changes nothing.

@@ -56,6 +56,8 @@ pub struct Shared {
 enum Section {
     Ble(radio::Settings),
     Mqtt(Box<mqtt::Settings>),
+    /// Commands from the same broker.
+    Commands(Box<mqtt::Settings>),
     Zwave(ZwaveSection, Rules),
     Control(api::Names),
     Http(api::tcp::Settings, api::Names),
@@ -66,6 +68,7 @@ impl Section {
         match self {
             Section::Ble(_) => "ble".to_owned(),
             Section::Mqtt(_) => mqtt::SINK.to_owned(),
+            Section::Commands(_) => mqtt::command::PART.to_owned(),
             Section::Zwave(network, _) => format!("zwave/{}", network.name),
             Section::Control(_) => "control".to_owned(),
             Section::Http(..) => "http".to_owned(),
@@ -81,7 +84,11 @@ impl Section {
     fn all(config: &Config) -> Vec<Section> {
         let mut sections = Vec::new();
         match mqtt::Settings::new(config) {
-            Ok(settings) => sections.push(Section::Mqtt(Box::new(settings))),
+            Ok(settings) => {
+                let settings = Box::new(settings);
+                sections.extend(settings.commands.then(|| Section::Commands(settings.clone())));
+                sections.push(Section::Mqtt(settings));
+            }
             // The check of the configuration lets none of these through.
             Err(error) => tracing::error!(%error, "mqtt.not_started"),
         }
@@ -146,6 +153,7 @@ impl Parts {
         let part = match section.clone() {
             Section::Ble(settings) => self.ble(&section, settings),
             Section::Mqtt(settings) => self.mqtt(&section, settings),
+            Section::Commands(settings) => self.commands(&section, settings),
             Section::Zwave(network, rules) => self.zwave(&section, network, rules),
             Section::Control(names) => self.control(&section, names),
             Section::Http(settings, names) => self.http(&section, settings, names),
@@ -193,6 +201,18 @@ impl Parts {
             let (settings, store, health) = (*settings.clone(), store.clone(), health.clone());
             async move {
                 mqtt::run(settings, store, health, stop).await;
+                Ok::<_, io::Error>(())
+            }
+        })
+    }
+
+    fn commands(&self, section: &Section, settings: Box<mqtt::Settings>) -> Part {
+        let Shared { hand, clock, health, .. } = self.shared.clone();
+        Part::start(section.name(), health.clone(), move |stop| {
+            let (settings, hand) = (*settings.clone(), hand.clone());
+            let (clock, health) = (clock.clone(), health.clone());
+            async move {
+                mqtt::command::run(settings, hand, clock, health, stop).await;
                 Ok::<_, io::Error>(())
             }
         })

@@ -4,6 +4,7 @@
 //! acknowledged; whatever breaks, the connection is thrown away and the next one starts from the cursor again.
 
 mod backoff;
+pub mod command;
 mod feed;
 pub mod home_assistant;
 mod ledger;
