@@ -60,6 +60,11 @@ impl Rig {
         self.post(&format!("node/{node}/{stimulus}"), &options).await;
     }
 
+    /// What is in a lock: `mode`, `operations`, `writes`, `codes` by slot.
+    pub async fn inside(&self, node: u16) -> Value {
+        self.post(&format!("node/{node}/inside"), &json!({})).await
+    }
+
     /// Somebody operates a lock.
     pub async fn operate(&self, node: u16, name: &str) {
         self.node(node, "operate", json!({"name": name})).await;

@@ -2,8 +2,10 @@
 //
 //   2  door lock on batteries (FLiRS), User Code v2        5  mains-powered loudness sensor
 //   3  door lock with User Credential and Battery v2       6  sleeping door sensor, wakes every hour
-//   4  keypad (Entry Control)                              7  old door lock: Alarm (Notification v1) only
+//   4  keypad (Entry Control)                              7  old door lock: Alarm (Notification v1), User Code v1
 import { CommandClass, DoorLockCCOperationSet, DoorLockMode, NotificationCCGet, NotificationCCReport } from "@zwave-js/cc";
+import { UserCodeCCExtendedUserCodeSet, UserCodeCCGet, UserCodeCCReport, UserCodeCCSet } from "@zwave-js/cc/UserCodeCC";
+import { UserCredentialCCCredentialSet } from "@zwave-js/cc/UserCredentialCC";
 import { CommandClasses as CC } from "@zwave-js/core";
 import { Bytes } from "@zwave-js/shared";
 import { ccCaps } from "@zwave-js/testing";
@@ -69,17 +71,43 @@ const entryControl = {
   },
 };
 
-/// A lock that was told to move: it takes a while, then reports like a real one. `jams`: the motor gives up instead.
+/// A lock that was told to move: it takes a while, then reports like a real one. `jams`: the motor gives up instead. `stands`: it does
+/// nothing and says nothing. `mute`: it moves and says nothing.
 const motor = {
   handleCC(controller, node, cc) {
     if (!(cc instanceof DoorLockCCOperationSet)) return;
+    node.state.set("operations", (node.state.get("operations") ?? 0) + 1);
+    if (node.state.get("stands")) return { action: "ok" };
     setTimeout(async () => {
+      if (node.state.get("mute")) return node.state.set(MODE, cc.mode);
       if (node.state.get("jams")) return notify(controller, node, 6, 0x0b);
       node.state.set(MODE, cc.mode);
       await report(controller, node, cc.mode);
       await notify(controller, node, 6, cc.mode === DoorLockMode.Secured ? 3 : 4);
     }, 150);
     return { action: "ok" };
+  },
+};
+
+/// How a lock mistreats the codes that it is sent, by its state `codes`: "ignored" (it says nothing of it), "rejected", "dies" (of the
+/// next one, having taken it), "hidden" (it keeps them, and shows only asterisks).
+const keypad = {
+  handleCC(controller, node, cc) {
+    const written = [UserCodeCCSet, UserCodeCCExtendedUserCodeSet, UserCredentialCCCredentialSet].some((c) => cc instanceof c);
+    const how = node.state.get("codes");
+    if (written) node.state.set("writes", (node.state.get("writes") ?? 0) + 1);
+    if (written && how === "ignored") return { action: "stop" };
+    if (written && how === "rejected") return { action: "fail" };
+    if (written && how === "dies") {
+      setTimeout(() => { node.state.set("dead", true); node.autoAckControllerFrames = false; }, 0);
+      return;
+    }
+    if (cc instanceof UserCodeCCGet && how === "hidden") {
+      const userIdStatus = node.state.get(`UserCode_userIdStatus_${cc.userId}`) ?? 0;
+      return { action: "sendCC", cc: new UserCodeCCReport({
+        nodeId: controller.ownNodeId, userId: cc.userId, userIdStatus, userCode: userIdStatus ? "****" : "",
+      }) };
+    }
   },
 };
 
@@ -103,7 +131,7 @@ const lockEvents = {
 
 function lock(id, batteryVersion, codes, notification = told(lockEvents)) {
   const commandClasses = [...common, doorLock, notification, { ccId: CC.Battery, version: batteryVersion }, ...codes];
-  return { id, capabilities: { ...flirs, specificDeviceClass: 0x03, commandClasses }, behaviors: [motor] };
+  return { id, capabilities: { ...flirs, specificDeviceClass: 0x03, commandClasses }, behaviors: [motor, keypad] };
 }
 
 export const readings = { 1: 21.5, 30: 35 }; // by sensor type: air temperature, loudness
@@ -136,5 +164,5 @@ export const devices = [
     ] },
     behaviors: [wakeUp],
   },
-  lock(7, 1, [], { ccId: CC.Notification, isSupported: true, version: 1 }),
+  lock(7, 1, [ccCaps({ ccId: CC["User Code"], isSupported: true, version: 1, numUsers: 5 })], { ccId: CC.Notification, isSupported: true, version: 1 }),
 ].map((device) => ({ ...device, behaviors: [silence, battery, notifications, ...device.behaviors] }));

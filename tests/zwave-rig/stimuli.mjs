@@ -50,8 +50,19 @@ export const stimuli = {
   notify: (controller, node, { type, event, parameters }) => notify(controller, node, type, event, parameters),
   /// {locked}: moved without a word; only a poll finds it.
   async drift(_controller, node, { locked }) { node.state.set(MODE, locked ? Secured : Unsecured); },
-  /// {jams: bool}: the motor's next attempts.
-  async motor(_controller, node, { jams }) { node.state.set("jams", jams); },
+  /// {jams, stands, mute, codes}: how it behaves from now on; see devices.mjs.
+  async behave(_controller, node, how) { for (const [what, value] of Object.entries(how)) node.state.set(what, value); },
+  /// What is in the lock: {mode, operations, writes, codes: {slot: digits}}.
+  async inside(_controller, node) {
+    const codes = {};
+    for (const [key, value] of node.state) {
+      const slot = /^UserCode_userCode_(\d+)$/.exec(key)?.[1];
+      if (slot && value !== undefined) codes[slot] = typeof value === "string" ? value : Buffer.from(value).toString();
+      const credential = /^UserCredential_cred_1_(\d+)$/.exec(key)?.[1];
+      if (credential) codes[credential] = Buffer.from(value.credentialData).toString();
+    }
+    return { mode: node.state.get(MODE), operations: node.state.get("operations") ?? 0, writes: node.state.get("writes") ?? 0, codes };
+  },
   /// {type, level}: an Alarm Report of version 1.
   alarm: (controller, node, { type, level }) => say(node, bytesOf(controller, CC.Notification, 0x05, [type, level])),
   /// {level} or {low: true}, with {replace: 0..3} on version 2.

@@ -108,8 +108,9 @@ pub fn read(keeping: Keeping, slot: u16, answer: &Answer) -> CodeNotice {
             }
         }
         Keeping::Credential => match answer.result.get("credential") {
-            // The server leaves out what is not there.
+            // What is not there is left out, or nobody's.
             None | Some(Value::Null) => CodeNotice::Slot { slot, digits: None },
+            Some(credential) if credential["userId"] == 0 => CodeNotice::Slot { slot, digits: None },
             Some(credential) => content(slot, credential.get("data").unwrap_or(&Value::Null)),
         },
     }
@@ -178,7 +179,9 @@ mod tests {
 
         let credential = |result: Value| read(Keeping::Credential, 7, &answer(result));
         assert_eq!(credential(json!({"credential": {"userId": 7, "data": "4711"}})), held("4711"));
-        assert_eq!(credential(json!({})), CodeNotice::Slot { slot: 7, digits: None });
+        let empty = CodeNotice::Slot { slot: 7, digits: None };
+        assert_eq!(credential(json!({})), empty);
+        assert_eq!(credential(json!({"credential": {"userId": 0, "type": 1, "slot": 7, "data": ""}})), empty);
     }
 
     #[test]
