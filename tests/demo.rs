@@ -118,3 +118,44 @@ fn what_a_bridge_says_is_recorded_for_its_owner_alone_and_replays_as_the_events_
     let replayed = String::from_utf8(replayed.stdout).unwrap();
     assert!(replayed.contains("\"event_type\":\"lock.unlocked\""), "{replayed}");
 }
+
+#[test]
+fn a_door_is_unlocked_and_locked_from_the_command_line() {
+    let (_demo, ready, live) = demo(&["--speed", "5"]);
+    let config = ready["config"].as_str().unwrap();
+    let portcullis = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let out = command.args(["--config", config]).args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (out.status.code(), text(out.stdout), text(out.stderr))
+    };
+    // The network is there once one of its devices is.
+    let mut live = live.map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    live.by_ref().find(|event| event["event_type"] == "connected_account.completed_first_sync").unwrap();
+    let (code, said, error) = portcullis(&["unlock", "Front door"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{said}");
+    assert!(said.starts_with("Front door: unlocking …\nFront door: unlocked after "), "{said}");
+    let unlocked = live.by_ref().find(|event| event["event_type"] == "lock.unlocked" && event["method"] == "seamapi");
+    let attempt = unlocked.unwrap()["action_attempt_id"].clone();
+    assert!(attempt.is_string());
+
+    let (code, said, _) = portcullis(&["lock", "Front door", "--json"]);
+    let ended: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (code, &ended["status"], &ended["action_type"]),
+        (Some(0), &"success".into(), &"LOCK_DOOR".into()),
+        "{said}"
+    );
+    assert!(ended["action_attempt_id"] != attempt);
+
+    let (code, said, _) = portcullis(&["lock", "Front door", "--wait", "0", "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["status"], "pending");
+
+    let (code, _, error) = portcullis(&["lock", "Stairwell loudness"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("cannot be operated"), "{error}");
+    let (code, _, error) = portcullis(&["lock", "No such door"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("portcullis devices") || error.contains("/devices/list"), "{error}");
+}

@@ -10,6 +10,7 @@ mod doctor;
 mod events;
 mod keys;
 mod listen;
+mod lock;
 mod record;
 mod replay;
 mod run;
@@ -57,6 +58,10 @@ enum Verb {
     Release(devices::OneArgs),
     /// Forget a device altogether
     Delete(devices::OneArgs),
+    /// Lock a door, and see whether it is
+    Lock(lock::Args),
+    /// Unlock a door, and see whether it is
+    Unlock(lock::Args),
     /// List the connected accounts: Bluetooth, and each Z-Wave network
     Accounts(devices::NoArgs),
     /// List, fetch or follow events
@@ -158,6 +163,8 @@ pub fn main() -> ExitCode {
         Verb::Adopt(args) => devices::adopt(args, &context),
         Verb::Release(args) => devices::release(args, &context),
         Verb::Delete(args) => devices::delete(args, &context),
+        Verb::Lock(args) => lock::lock(args, &context),
+        Verb::Unlock(args) => lock::unlock(args, &context),
         Verb::Accounts(args) => devices::accounts(args, &context),
         Verb::Events(args) => events::run(args, &context),
         Verb::Undeliverable(args) => undeliverable::run(args, &context),
