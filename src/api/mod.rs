@@ -65,6 +65,7 @@ impl App {
     async fn command(&self, command: Command) -> Result<Value, ApiError> {
         self.hand.command(command).await.map_err(|error| match error {
             CommandError::NoSuchDevice(_) => ApiError::not_found("device", error.to_string()),
+            CommandError::NoSuchCode(_) => ApiError::not_found("access_code", error.to_string()),
             CommandError::TooMany { retry_after_s } => ApiError::too_many(error.to_string(), retry_after_s),
             CommandError::Refused(why) => ApiError::new(StatusCode::BAD_REQUEST, "refused", why),
         })

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::noise::{self, ThresholdDraft};
 use super::tell::Teller;
-use super::{Hub, Origin, Output, life};
+use super::{CodeDraft, Hub, Origin, Output, life};
 use crate::time::Now;
 
 /// Pairs a command with its [`Reply`]; chosen by whoever commands.
@@ -45,6 +45,32 @@ pub enum Command {
         device_id: Uuid,
         lock: bool,
     },
+    /// Make an access code. This and the next three answer with the code as Seam shapes it, digits included.
+    CreateCode {
+        device_id: Uuid,
+        draft: CodeDraft,
+    },
+    ChangeCode {
+        access_code_id: Uuid,
+        draft: CodeDraft,
+    },
+    /// The spare code that takes over from this one.
+    PullBackupCode {
+        access_code_id: Uuid,
+    },
+    /// Take over a code that somebody else put on the lock. Whether that works shows when the lock has been read.
+    ConvertCode {
+        access_code_id: Uuid,
+        is_external_modification_allowed: Option<bool>,
+    },
+    /// It ends when the lock does not hold it any more.
+    DeleteCode {
+        access_code_id: Uuid,
+    },
+    /// Digits that are free on a lock: `{device_id, code}`. Changes nothing.
+    GenerateCode {
+        device_id: Uuid,
+    },
     /// Keeps names with texts or flags with the device; null takes one out.
     Annotate {
         device_id: Uuid,
@@ -79,6 +105,8 @@ pub type Reply = Result<Value, CommandError>;
 pub enum CommandError {
     #[error("no device with id {0}")]
     NoSuchDevice(Uuid),
+    #[error("no access code with id {0}")]
+    NoSuchCode(Uuid),
     #[error("{0}")]
     Refused(String),
     #[error("too many commands for this device; try again in {retry_after_s} s")]
@@ -93,6 +121,14 @@ impl Hub {
                 return self.login(now, &network, connect_webview_id, out);
             }
             Command::Lock { device_id, lock } => return self.attempt(now, device_id, lock, out),
+            Command::CreateCode { .. }
+            | Command::ChangeCode { .. }
+            | Command::PullBackupCode { .. }
+            | Command::ConvertCode { .. }
+            | Command::DeleteCode { .. }
+            | Command::GenerateCode { .. } => {
+                return Err(CommandError::Refused("access codes are not there yet".into()));
+            }
             Command::Explain { device_id } => {
                 return Ok(serde_json::to_value(self.explain(device_id, now.mono)).unwrap_or_default());
             }
@@ -157,7 +193,13 @@ impl Hub {
             | Command::Login { .. }
             | Command::Explain { .. }
             | Command::Delete { .. }
-            | Command::Lock { .. } => None,
+            | Command::Lock { .. }
+            | Command::CreateCode { .. }
+            | Command::ChangeCode { .. }
+            | Command::PullBackupCode { .. }
+            | Command::ConvertCode { .. }
+            | Command::DeleteCode { .. }
+            | Command::GenerateCode { .. } => None,
         };
         teller.keep(device);
         Ok(reply.unwrap_or_else(|| json!(device.view())))

@@ -8,6 +8,7 @@ mod accounts;
 mod attempts;
 mod battery;
 mod clock;
+pub mod codes;
 mod command;
 mod device;
 mod edges;
@@ -31,6 +32,7 @@ use std::collections::HashMap;
 
 pub use accounts::Account;
 pub use battery::{Battery, BatterySettings};
+pub use codes::CodeDraft;
 pub use command::{Command, CommandError, CommandId, Reply};
 pub use device::{Device, Mark, Origin};
 pub use flaky::{Flaky, FlakySettings};
@@ -93,6 +95,7 @@ impl Hub {
                 RowKind::Past => hub.restore_past(value),
                 RowKind::Held => hub.world.clock.restore(value),
                 RowKind::Attempt => hub.attempts.restore(value),
+                RowKind::Code => {}
                 RowKind::Command => hub.once.restore(&row.key, value),
             }
         }

@@ -79,6 +79,8 @@ pub enum RowKind {
     Held,
     /// An attempt to operate a lock; the key is its `action_attempt_id`.
     Attempt,
+    /// An access code; the key is its `access_code_id`, the value Seam's shape.
+    Code,
     /// A command that was done: see [`super::once`]. The key is a place in a ring.
     Command,
 }
@@ -91,6 +93,7 @@ impl RowKind {
         RowKind::Past,
         RowKind::Held,
         RowKind::Attempt,
+        RowKind::Code,
         RowKind::Command,
     ];
 
@@ -102,6 +105,7 @@ impl RowKind {
             RowKind::Past => "past",
             RowKind::Held => "held",
             RowKind::Attempt => "attempt",
+            RowKind::Code => "code",
             RowKind::Command => "command",
         }
     }

@@ -1,0 +1,5 @@
+//! Access codes: what is wanted of each lock's table of codes, and what the lock reports of it.
+
+mod draft;
+
+pub use draft::CodeDraft;
