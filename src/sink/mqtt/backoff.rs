@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A connection that lived for so long was a good one: the next failure is a first one again. Two daemons that take the same
 /// session from each other never get there.
-const GOOD: Duration = Duration::from_secs(10);
+pub const GOOD: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Backoff {

@@ -39,10 +39,10 @@ const BATTERY_TEMPLATE: &str = "{% if value_json.battery is defined and value_js
 const BATTERY_LOW_TEMPLATE: &str = "{% if value_json.battery is defined and value_json.battery.status is defined %}\
      {{ 'ON' if value_json.battery.status in ['critical', 'low'] else 'OFF' }}{% else %}None{% endif %}";
 
-/// What Home Assistant's locks send: see `command::request` for the words.
+/// What Home Assistant's locks send: see `command::request` for the words. Its sandbox has no larger range.
 fn lock_command(device_id: &str) -> String {
     format!(
-        r#"{{"id":"ha-{{{{ now().timestamp() }}}}-{{{{ range(1000000000) | random }}}}","sent_at":"{{{{ utcnow().isoformat() }}}}","device_id":"{device_id}","locked":{{{{ 'true' if value == 'LOCK' else 'false' }}}}}}"#
+        r#"{{"id":"ha-{{{{ now().timestamp() }}}}-{{{{ range(100000) | random }}}}","sent_at":"{{{{ utcnow().isoformat() }}}}","device_id":"{device_id}","locked":{{{{ 'true' if value == 'LOCK' else 'false' }}}}}}"#
     )
 }
 
@@ -120,13 +120,15 @@ impl Made<'_> {
     /// An entity on the device's retained topic. Without a name it is called as the device is.
     fn reading(&mut self, component: &str, entity: &str, name: Option<&str>, facts: Value, template: String) {
         let topic = self.topics.device(&self.id);
+        // The topic is emptied when the device goes, a moment before its entities have gone.
+        let filled = |template: &str| format!("{{% if value_json is defined %}}{template}{{% endif %}}");
         let mut config = self.common(entity, name);
         config.insert("state_topic".into(), topic.clone().into());
-        config.insert("value_template".into(), template.into());
+        config.insert("value_template".into(), filled(&template).into());
         // Whether the device is there is what the connection tells; all others are unknown while it is not.
         if entity != "connectivity" {
             let there = "{{ 'online' if value_json.online else 'offline' }}";
-            let device = json!({"topic": topic, "value_template": there});
+            let device = json!({"topic": topic, "value_template": filled(there)});
             if let Some(Value::Array(all)) = config.get_mut("availability") {
                 all.push(device);
             }

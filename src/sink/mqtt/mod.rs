@@ -5,6 +5,7 @@
 
 mod backoff;
 pub mod command;
+mod feed;
 pub mod home_assistant;
 mod ledger;
 mod life;
@@ -14,7 +15,7 @@ mod session;
 mod settings;
 mod shown;
 mod tls;
-pub(in crate::sink) mod topics;
+mod topics;
 mod trouble;
 mod wire;
 
@@ -31,7 +32,7 @@ pub use topics::{Message, Topics};
 use crate::health::{Health, count};
 use crate::store::Store;
 use backoff::Backoff;
-use session::Session;
+use session::{Reached, Session};
 use trouble::Trouble;
 use wire::{Broken, Role};
 
@@ -41,9 +42,13 @@ pub const SINK: &str = "mqtt";
 /// Someone else has our session: coming back at once would only take it from them, and they from us.
 const TAKEN_OVER_WAIT: Duration = Duration::from_secs(30);
 
+/// So many connections ended without a reason, one after the other: Mosquitto up to 2.0.11 (Debian 12's), and every broker with
+/// MQTT 3.1.1, says no more when two clients take the same session from each other.
+const ENDED_OFTEN: u32 = 3;
+
 /// Publishes until `stop` turns true (or its sender is gone), then says `offline` and returns.
 pub async fn run(settings: Settings, store: Store, health: Arc<Health>, mut stop: watch::Receiver<bool>) {
-    let mut trouble = Trouble::default();
+    let (mut trouble, mut reached) = (Trouble::default(), None);
     // From now on the log keeps for us what we have not sent.
     let registered = store.cursor(SINK).and_then(|seq| store.move_cursor(SINK, seq));
     if let Err(error) = registered {
@@ -51,7 +56,7 @@ pub async fn run(settings: Settings, store: Store, health: Arc<Health>, mut stop
     }
     let mut tries = Tries::new(SINK, &settings, &health);
     loop {
-        let ended = publish(&settings, &store, &health, &mut trouble, stop.clone()).await;
+        let ended = publish(&settings, &store, &health, &mut trouble, &mut reached, stop.clone()).await;
         if !tries.another(ended, &mut stop).await {
             return;
         }
@@ -63,10 +68,11 @@ async fn publish(
     store: &Store,
     health: &Arc<Health>,
     trouble: &mut Trouble,
+    reached: &mut Option<Reached>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Broken> {
     let role = Role { will: Some(settings.topics.status()), ..Role::passing(settings.client_id.clone()) };
-    let session = Session::new(settings, store, health, trouble, stop)?;
+    let session = Session::new(settings, store, health, trouble, reached, stop)?;
     let (outbox, mut pump) = wire::connect(settings, &role)?;
     session.run(&outbox, &mut pump).await
 }
@@ -78,6 +84,8 @@ struct Tries<'a> {
     broker: String,
     health: &'a Health,
     backoff: Backoff,
+    /// Connections in a row that were young when the broker ended them.
+    ended: u32,
     since: Instant,
     said: String,
 }
@@ -87,7 +95,7 @@ impl<'a> Tries<'a> {
         let broker = format!("{}:{}", settings.host, settings.port);
         health.set(part, false, format!("connecting to {broker}"));
         let backoff = Backoff::new(settings.pace.retry_first, settings.pace.retry_most);
-        Tries { part, broker, health, backoff, since: Instant::now(), said: String::new() }
+        Tries { part, broker, health, backoff, ended: 0, since: Instant::now(), said: String::new() }
     }
 
     /// Comes back when it is time for another connection; false where the last one ended well, or a stop came.
@@ -101,7 +109,12 @@ impl<'a> Tries<'a> {
         if matches!(error, Broken::TakenOver) {
             wait += TAKEN_OVER_WAIT;
         }
-        let (part, broker, reason) = (self.part, &self.broker, error.to_string());
+        let young = matches!(error, Broken::Ended(_)) && self.since.elapsed() < backoff::GOOD;
+        self.ended = if young { self.ended + 1 } else { 0 };
+        let (part, broker, mut reason) = (self.part, &self.broker, error.to_string());
+        if self.ended >= ENDED_OFTEN {
+            reason.push_str(", again and again: is there a second daemon with the same hub.name at this broker?");
+        }
         // One line a reason, not a line a try.
         if reason == self.said {
             tracing::debug!(part, %broker, %reason, wait_ms = wait.as_millis() as u64, "mqtt.down");

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
+use super::feed::Feed;
 use super::home_assistant::{BIRTH, BIRTH_TOPIC};
 use super::life::{Life, TICK};
 use super::line::Line;
@@ -20,7 +21,6 @@ use super::trouble::Trouble;
 use super::wire::{Arrival, Broken, Happened, OFFLINE, ONLINE, Outbox, Pump, Verdict};
 use super::{SINK, stopped};
 use crate::health::{Health, count};
-use crate::sink::feed::Feed;
 use crate::store::{Head, Store, StoreError, Stored};
 
 /// Events read from the log at once: a few windows, so that reading is never what the broker waits for.
@@ -43,6 +43,13 @@ enum Item {
     Cleared(String),
 }
 
+/// How far the last connection came.
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    log_id: Uuid,
+    cursor: u64,
+}
+
 /// An event as it goes out. Made where the log is read, so that the connection's own task does not wait for it.
 struct Ready {
     seq: u64,
@@ -54,6 +61,7 @@ pub struct Session<'a> {
     store: &'a Store,
     health: &'a Arc<Health>,
     trouble: &'a mut Trouble,
+    reached: &'a mut Option<Reached>,
     stop: watch::Receiver<bool>,
     life: Life,
     packet_most: usize,
@@ -78,15 +86,19 @@ impl<'a> Session<'a> {
         store: &'a Store,
         health: &'a Arc<Health>,
         trouble: &'a mut Trouble,
+        reached: &'a mut Option<Reached>,
         stop: watch::Receiver<bool>,
     ) -> Result<Session<'a>, Broken> {
-        let cursor = store.cursor(SINK)?;
+        // On disk the cursor may be a second behind.
+        let last = reached.filter(|last| last.log_id == store.log_id()).map_or(0, |last| last.cursor);
+        let cursor = store.cursor(SINK)?.max(last);
         trouble.rewound();
         Ok(Session {
             settings,
             store,
             health,
             trouble,
+            reached,
             stop,
             life: Life::begins(Instant::now()),
             packet_most: usize::MAX,
@@ -108,6 +120,7 @@ impl<'a> Session<'a> {
     pub async fn run(mut self, outbox: &Outbox, pump: &mut Pump) -> Result<(), Broken> {
         let ended = self.drive(outbox, pump).await;
         let _ = self.tell_cursor();
+        *self.reached = Some(Reached { log_id: self.log_id, cursor: self.cursor });
         match &ended {
             Ok(()) => {
                 outbox.disconnect();
