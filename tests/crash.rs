@@ -5,6 +5,8 @@
 //! real Mosquitto goes up and down. At the end the log on disk and what a subscriber with a persistent session got are compared.
 //! `PORTCULLIS_KILLS` sets the number of kills (`make chaos` wants many), `PORTCULLIS_SEED` the seed.
 
+#[path = "support/checker.rs"]
+mod checker;
 #[path = "support/daemon.rs"]
 mod daemon;
 #[path = "support/mosquitto.rs"]
@@ -12,19 +14,19 @@ mod mosquitto;
 #[path = "support/subscriber.rs"]
 mod subscriber;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use checker::Checker;
 use daemon::Daemon;
 use mosquitto::Mosquitto;
 use portcullis::source::demo::Dice;
 use portcullis::source::demo::bridge::Bridge;
 use portcullis::source::demo::building::{FRONT_DOOR, OFFICE, Zwave};
-use portcullis::store::{Reader, Stored};
-use subscriber::{PATIENCE, Subscriber, Told};
+use portcullis::store::Reader;
+use subscriber::{PATIENCE, Subscriber};
 
 /// Operations in a burst.
 const BURST: u32 = 1_000;
@@ -72,6 +74,26 @@ async fn shake(mut broker: Mosquitto, mut dice: Dice, enough: Arc<AtomicBool>) -
     broker
 }
 
+/// Comes back when the subscriber holds as many events as the log has, or the time is up.
+async fn until_all_is_told(subscriber: &mut Subscriber, checker: &mut Checker, state: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        subscriber.so_far().into_iter().for_each(|told| checker.take(told));
+        if checker.count() as u64 >= last_seq(state) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn config(bridge: &Bridge, broker: &Mosquitto) -> String {
+    format!(
+        "[ble]\nenabled = false\n[[zwave]]\nname = \"main\"\nurl = {:?}\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n",
+        bridge.url(),
+        broker.port
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_accepted_event_is_told_though_daemon_and_broker_die_in_the_middle_of_it() {
     let (kills, seed) = (number("PORTCULLIS_KILLS", 50), number("PORTCULLIS_SEED", 7));
@@ -82,11 +104,7 @@ async fn every_accepted_event_is_told_though_daemon_and_broker_die_in_the_middle
     let bridge = Bridge::start(1.0).await.unwrap();
     let broker = Mosquitto::start();
     let mut subscriber = Subscriber::new(broker.port, "portcullis/hub-1/event/#").await;
-    let config = format!(
-        "[ble]\nenabled = false\n[[zwave]]\nname = \"main\"\nurl = {:?}\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n",
-        bridge.url(),
-        broker.port
-    );
+    let config = config(&bridge, &broker);
     let enough = Arc::new(AtomicBool::new(false));
     let (shaken, shaking_dice) = (enough.clone(), Dice::new(dice.roll()));
     let shaking = tokio::spawn(shake(broker, shaking_dice, shaken));
@@ -99,48 +117,68 @@ async fn every_accepted_event_is_told_though_daemon_and_broker_die_in_the_middle
 
     // A last one, in peace, sends what is left; nothing more happens at the bridge.
     let daemon = Daemon::start(dir.path(), &config);
-    let mut told = Vec::new();
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        told.extend(subscriber.so_far());
-        let log = Reader::open(&state).unwrap().events_after(0, usize::MAX >> 1).unwrap();
-        let heard: std::collections::HashSet<u64> = told.iter().filter_map(|t| t.json()["seq"].as_u64()).collect();
-        if log.iter().all(|e| heard.contains(&e.seq)) || Instant::now() > deadline {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let mut checker = Checker::default();
+    until_all_is_told(&mut subscriber, &mut checker, &state).await;
     assert!(daemon.stop(), "a clean end");
-    told.extend(subscriber.so_far());
+    subscriber.so_far().into_iter().for_each(|told| checker.take(told));
     let reader = Reader::open(&state).unwrap();
     let log = reader.events_after(0, usize::MAX >> 1).unwrap();
     assert!(log.len() as u64 > kills * 20, "only {} events were accepted: the kills came too early", log.len());
-    println!("{} events in the log, {} messages", log.len(), told.len());
+    println!("{} events in the log, {} told twice", log.len(), checker.doubles);
     assert_eq!(reader.undeliverable().unwrap(), [], "none was refused, so none may be set aside");
-    compare(&log, &told, reader.log_id());
+    assert_eq!(checker.compare(&log, reader.log_id()), Ok(()));
 }
 
-/// The two promises, as far as the subscriber can see them.
-fn compare(log: &[Stored], told: &[Told], log_id: uuid::Uuid) {
-    let mut first_told: BTreeMap<u64, &Told> = BTreeMap::new();
-    let mut last_by_topic_owner: BTreeMap<&str, u64> = BTreeMap::new();
-    for message in told {
-        let seq = message.json()["seq"].as_u64().expect("a seq");
-        let owner = message.topic.split('/').nth(3).expect("an id in the topic");
-        match first_told.get(&seq) {
-            Some(first) => assert_eq!(first.payload, message.payload, "a double of {seq} has other bytes"),
-            None => {
-                let last = last_by_topic_owner.insert(owner, seq).unwrap_or(0);
-                assert!(last < seq, "{owner}: {seq} came after {last}");
-                first_told.insert(seq, message);
-            }
+/// Debian's libfaketime, which shows a process another wall clock; its monotonic one goes on.
+fn faketime() -> std::path::PathBuf {
+    let places = std::fs::read_dir("/usr/lib").expect("a Linux").flatten();
+    let library = places.map(|place| place.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
+    library.expect("libfaketime is installed (apt-get install libfaketime)")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wall_clock_may_jump_and_nothing_is_lost_doubled_or_out_of_order() {
+    const JUMPS: [&str; 6] = ["+0d", "+1d", "-2d", "+3650d", "-18000d", "+800d"];
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let bridge = Bridge::start(1.0).await.unwrap();
+    let broker = Mosquitto::start();
+    let mut subscriber = Subscriber::new(broker.port, "portcullis/hub-1/event/#").await;
+    let clock = dir.path().join("clock");
+    let environment = [
+        ("LD_PRELOAD", &*faketime()),
+        ("FAKETIME_TIMESTAMP_FILE", &*clock),
+        ("FAKETIME_NO_CACHE", Path::new("1")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", Path::new("1")),
+    ];
+    std::fs::write(&clock, JUMPS[0]).unwrap();
+    let daemon = Daemon::with(dir.path(), &config(&bridge, &broker), &environment);
+    let mut checker = Checker::default();
+    for jump in JUMPS {
+        // In one piece: a file that is half written says nothing.
+        std::fs::write(dir.path().join("next"), jump).unwrap();
+        std::fs::rename(dir.path().join("next"), &clock).unwrap();
+        let before = last_seq(&state);
+        let deadline = Instant::now() + PATIENCE;
+        let mut n = 0;
+        while last_seq(&state) < before + 20 {
+            assert!(Instant::now() < deadline, "nothing is accepted after a jump of {jump}");
+            happen(&bridge, n);
+            n += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        until_all_is_told(&mut subscriber, &mut checker, &state).await;
     }
-    for event in log {
-        let message = first_told.remove(&event.seq);
-        let message = message.unwrap_or_else(|| panic!("event {} was accepted and never told", event.seq));
-        let body = event.body.trim_end_matches('}');
-        assert_eq!(message.text(), format!(r#"{body},"seq":{},"log_id":"{log_id}"}}"#, event.seq));
-    }
-    assert!(first_told.is_empty(), "told, and not in the log: {:?}", first_told.keys());
+    assert!(daemon.stop(), "a clean end");
+    subscriber.so_far().into_iter().for_each(|told| checker.take(told));
+    let reader = Reader::open(&state).unwrap();
+    let log = reader.events_after(0, usize::MAX >> 1).unwrap();
+    assert_eq!(checker.compare(&log, reader.log_id()), Ok(()));
+    assert_eq!(checker.doubles, 0, "no connection was lost");
+    assert!(log.windows(2).all(|pair| pair[0].created_at <= pair[1].created_at), "dates never fall with seq");
+    // The daemon dates the lines of its own log by the clock that it is shown: without jumps nothing would have been tested.
+    let said = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    let years: std::collections::BTreeSet<&str> = said.lines().filter_map(|line| line.get(..4)).collect();
+    println!("{} events; the clock showed the years {years:?}", log.len());
+    assert!(years.len() > 1, "{said}");
 }

@@ -11,6 +11,11 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it with `DIR/config.toml`, which is written here; `DIR/state` is its state directory.
     pub fn start(dir: &Path, config: &str) -> Daemon {
+        Daemon::with(dir, config, &[])
+    }
+
+    /// With an environment.
+    pub fn with(dir: &Path, config: &str, environment: &[(&str, &Path)]) -> Daemon {
         let file = dir.join("config.toml");
         let state = dir.join("state");
         std::fs::create_dir_all(&state).expect("a state directory");
@@ -22,6 +27,7 @@ impl Daemon {
             .env_remove("NOTIFY_SOCKET")
             .env("PORTCULLIS__HTTP__LISTEN", "127.0.0.1:0")
             .env("RUST_BACKTRACE", "0")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log)

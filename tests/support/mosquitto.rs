@@ -93,6 +93,11 @@ impl Mosquitto {
         }
     }
 
+    /// What it kept is gone; for one that does not run.
+    pub fn forget(&self) {
+        let _ = std::fs::remove_file(self.dir.path().join("mosquitto.db"));
+    }
+
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
         self.stop();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, Event, Incoming, MqttOptions};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Longer than anything takes here; a test that waits so long has failed.
@@ -33,6 +33,8 @@ impl Told {
 
 pub struct Subscriber {
     told: mpsc::UnboundedReceiver<Told>,
+    /// Counts the subscriptions that were granted.
+    subscribed: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
@@ -48,19 +50,14 @@ impl Subscriber {
         set(&mut options);
         let (client, mut events) = AsyncClient::new(options, 16);
         let (sender, told) = mpsc::unbounded_channel();
-        let (ready, subscribed) = tokio::sync::oneshot::channel();
+        let (granted, subscribed) = watch::channel(0);
         client.subscribe(filter, QoS::AtLeastOnce).await.expect("room in the channel");
         let filter = filter.to_owned();
         let task = tokio::spawn(async move {
-            let mut ready = Some(ready);
             loop {
                 match events.poll().await {
-                    Ok(Event::Incoming(Incoming::SubAck(_))) => {
-                        if let Some(ready) = ready.take() {
-                            let _ = ready.send(());
-                        }
-                    }
-                    Ok(Event::Incoming(Incoming::ConnAck(ack))) if !ack.session_present && ready.is_none() => {
+                    Ok(Event::Incoming(Incoming::SubAck(_))) => granted.send_modify(|n| *n += 1),
+                    Ok(Event::Incoming(Incoming::ConnAck(ack))) if !ack.session_present && *granted.borrow() > 0 => {
                         let _ = client.try_subscribe(&filter, QoS::AtLeastOnce);
                     }
                     Ok(Event::Incoming(Incoming::Publish(p))) => {
@@ -84,8 +81,15 @@ impl Subscriber {
                 }
             }
         });
-        tokio::time::timeout(PATIENCE, subscribed).await.expect("a broker that answers").expect("it lives");
-        Subscriber { told, task }
+        let mut subscriber = Subscriber { told, subscribed, task };
+        subscriber.subscribed_again().await;
+        subscriber
+    }
+
+    /// Waits for a subscription that was not waited for yet: the broker has forgotten the last one.
+    pub async fn subscribed_again(&mut self) {
+        let granted = tokio::time::timeout(PATIENCE, self.subscribed.changed()).await;
+        granted.expect("a broker that answers").expect("it lives");
     }
 
     pub async fn next(&mut self) -> Told {
