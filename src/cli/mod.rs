@@ -11,6 +11,7 @@ mod events;
 mod keys;
 mod listen;
 mod lock;
+mod papers;
 mod record;
 mod replay;
 mod run;
@@ -84,6 +85,11 @@ enum Verb {
     CheckConfig(check_config::Args),
     /// Check everything the hub needs and say how to mend what is missing
     Doctor(doctor::Args),
+    /// Print a completion script for a shell
+    Completions(papers::CompletionsArgs),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(papers::ManArgs),
 }
 
 /// What every verb may want to know.
@@ -176,6 +182,8 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::run(args, &context),
         Verb::CheckConfig(args) => check_config::run(args, &context),
         Verb::Doctor(args) => doctor::run(args, &context),
+        Verb::Completions(args) => papers::completions(args, &context),
+        Verb::Man(args) => papers::man(args, &context),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

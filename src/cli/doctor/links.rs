@@ -75,7 +75,7 @@ async fn adapters() -> Result<Vec<Adapter>, Box<Finding>> {
             fdo::Error::AccessDenied(_) => Finding::wrong(
                 "ble",
                 "the bus does not let this user talk to BlueZ",
-                "adduser portcullis bluetooth (the unit's SupplementaryGroups= does it), or run this as root",
+                "the package's /usr/share/dbus-1/system.d/portcullis.conf lets the hub in (systemctl reload dbus after adding it); or run this as root",
             ),
             fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) => Finding::wrong(
                 "ble",
