@@ -17,6 +17,7 @@ pub struct Health {
     pub zwave: ZwaveCounters,
     pub store: StoreCounters,
     pub mqtt: MqttCounters,
+    pub webhooks: WebhookCounters,
     /// State of each source and sink by name (`ble/hci0`, `zwave/main`, `mqtt`).
     parts: Mutex<BTreeMap<String, PartState>>,
 }
@@ -117,6 +118,19 @@ pub struct MqttCounters {
     pub commands_refused: AtomicU64,
 }
 
+#[derive(Debug, Default, Serialize)]
+pub struct WebhookCounters {
+    pub delivered: AtomicU64,
+    /// Tries that failed.
+    pub failed: AtomicU64,
+    /// Events whose last try failed.
+    pub undeliverable: AtomicU64,
+    /// Events that the log lost (expired, damaged) before they were told.
+    pub missed: AtomicU64,
+    /// Endpoints that were given up.
+    pub disabled: AtomicU64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartState {
     pub up: bool,
@@ -129,6 +143,11 @@ impl Health {
     pub fn set(&self, part: &str, up: bool, detail: impl Into<String>) {
         let mut parts = self.parts.lock().unwrap_or_else(|e| e.into_inner());
         parts.insert(part.to_owned(), PartState { up, detail: detail.into() });
+    }
+
+    /// A part that is no more.
+    pub fn forget(&self, part: &str) {
+        self.parts.lock().unwrap_or_else(|e| e.into_inner()).remove(part);
     }
 
     pub fn parts(&self) -> BTreeMap<String, PartState> {

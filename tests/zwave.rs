@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use daemon::Daemon;
 use mosquitto::Mosquitto;
+use portcullis::hub::RowKind;
 use portcullis::signal::DeviceKey;
+use portcullis::store::Reader;
 use serde_json::{Value, json};
 use subscriber::Subscriber;
 use tempfile::TempDir;
@@ -61,6 +63,15 @@ impl House {
             self.broker.port, self.rig.url
         );
         self.daemon = Some(Daemon::start(self.dir.path(), &config));
+    }
+
+    /// A device as the stopped daemon has left it on disk: readings that are told to nobody are written then.
+    fn row(&mut self, node: u16) -> Value {
+        assert!(self.daemon.take().expect("it runs").stop());
+        let id = DeviceKey::Zwave { home: HOME, node }.device_id(0).to_string();
+        let rows = Reader::open(&self.dir.path().join("state")).and_then(|store| store.state()).expect("a store");
+        let row = rows.into_iter().find(|row| row.kind == RowKind::Device && row.key == id);
+        row.and_then(|row| row.value).expect("the device is known")
     }
 
     /// The next event, in short.
@@ -160,6 +171,12 @@ async fn each_stimulus_is_told_as_exactly_the_events_that_it_should() {
             json!({"name": "credential_unlock", "user": 2, "short": true}),
             &["3 lock.unlocked keycode"],
         ),
+        operate(
+            "and it locks",
+            3,
+            json!({"name": "credential_lock", "user": 2, "short": true}),
+            &["3 lock.locked keycode"],
+        ),
         notify("jammed is a state", 6, 0x0b, &[]),
         notify("and stays one", 6, 0x0b, &[]),
         operate("free again", 2, json!({"name": "manual_lock"}), &["2 lock.locked manual"]),
@@ -193,12 +210,16 @@ async fn each_stimulus_is_told_as_exactly_the_events_that_it_should() {
         ("a code is typed", 4, "entry", json!({"event": 2, "digits": "1234"}), &[]),
         ("the bell", 4, "entry", json!({"event": 15}), &["4 device.doorbell_rang"]),
         ("it wakes", 6, "wake", json!({}), &[]),
+        ("it is loud", 5, "sensor", json!({"type": 30, "value": 71}), &[]),
+        ("it is warm", 5, "sensor", json!({"type": 1, "value": 24.5}), &[]),
     ];
     for (step, node, stimulus, options, told) in steps {
         house.rig.node(node, stimulus, options).await;
         house.expect(step, told).await;
     }
     house.nothing_more().await;
+    let sensor = house.row(5);
+    assert_eq!((&sensor["noise_level_decibels"], &sensor["measured"]["temperature_c"]), (&json!(71.0), &json!(24.5)));
     // Whatever was typed and programmed: no digits in what the daemon says of itself.
     let log = std::fs::read_to_string(house.dir.path().join("log")).expect("a log");
     assert!(!log.contains("1234"), "{log}");

@@ -13,6 +13,7 @@ mod page;
 mod params;
 pub mod tcp;
 pub mod undeliverable;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct App {
     pub store: Store,
     pub hand: Hand,
     pub health: Arc<Health>,
+    /// Held by whoever changes what is read first: the rows that are the API's own.
+    pub own_rows: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What of the configuration the API shows or needs.
@@ -103,6 +106,11 @@ pub fn router(app: App) -> Router {
         .route("/connected_accounts/get", read(accounts::get))
         .route("/workspaces/get", read(accounts::get_workspace))
         .route("/workspaces/list", read(accounts::list_workspaces))
+        .route("/webhooks/create", post(webhooks::create))
+        .route("/webhooks/get", read(webhooks::get))
+        .route("/webhooks/list", read(webhooks::list))
+        .route("/webhooks/update", change(webhooks::update))
+        .route("/webhooks/delete", remove(webhooks::delete))
         .route("/undeliverable/list", read(undeliverable::list))
         .route("/undeliverable/retry", post(undeliverable::retry))
         .fallback(no_such_path)

@@ -97,6 +97,8 @@ fn needed(method: &Method, path: &str) -> Scope {
     let last = path.rsplit('/').next().unwrap_or_default();
     let shows = matches!(last, "list" | "get" | "stream" | "explain" | "list_device_providers");
     match path.split('/').nth(1).unwrap_or_default() {
+        // Where events go is not for everybody: an address may be a password.
+        "webhooks" | "connect_webviews" => Scope::Admin,
         // Who may not see the digits of codes is shown them without.
         "access_codes" if !shows => Scope::Codes,
         "locks" if !shows => Scope::Operate,

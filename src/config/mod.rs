@@ -23,7 +23,7 @@ pub use judgement::JudgementSection;
 pub use read::Problem;
 pub use sections::{
     AdoptSection, BleSection, Codes, DevicePlace, DeviceSection, EventsSection, HttpSection, HubSection, MqttSection,
-    ZwaveSection,
+    WebhooksSection, ZwaveSection,
 };
 
 use crate::hub::{DeviceSettings, Place, Settings};
@@ -43,6 +43,7 @@ pub struct Config {
     pub zwave: Vec<ZwaveSection>,
     pub mqtt: MqttSection,
     pub http: HttpSection,
+    pub webhooks: WebhooksSection,
     pub events: EventsSection,
     pub judgement: JudgementSection,
     pub devices: Vec<DeviceSection>,
@@ -58,6 +59,7 @@ impl Default for Config {
             zwave: Vec::new(),
             mqtt: MqttSection::default(),
             http: HttpSection::default(),
+            webhooks: WebhooksSection::default(),
             events: EventsSection::default(),
             judgement: JudgementSection::default(),
             devices: Vec::new(),
@@ -128,6 +130,7 @@ impl Config {
             zwave: networks.into_iter().map(|(_, network)| network).collect(),
             mqtt: MqttSection::read(t.section("mqtt"), beside),
             http: HttpSection::read(t.section("http"), beside),
+            webhooks: WebhooksSection::read(t.section("webhooks"), beside),
             events: EventsSection::read(t.section("events")),
             judgement: JudgementSection::read(t.section("judgement")),
             devices: devices.into_iter().map(|(_, device)| device).collect(),

@@ -230,6 +230,24 @@ impl HttpSection {
     }
 }
 
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WebhooksSection {
+    /// Whether endpoints may be where only this network reaches.
+    pub private_addresses: bool,
+    pub ca_file: Option<PathBuf>,
+}
+
+impl WebhooksSection {
+    pub(super) fn read(mut t: Table, beside: &Path) -> WebhooksSection {
+        let section = WebhooksSection {
+            private_addresses: t.get("private_addresses", false, check::boolean),
+            ca_file: t.maybe("ca_file", check::file(beside)),
+        };
+        t.end();
+        section
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventsSection {
     pub dialect: Dialect,

@@ -97,6 +97,7 @@ impl Hub {
                 RowKind::Attempt => hub.attempts.restore(value),
                 RowKind::Code => {}
                 RowKind::Command => hub.once.restore(&row.key, value),
+                RowKind::Webhook | RowKind::Delivery | RowKind::Network => {}
             }
         }
         // After the accounts: they say where a device is in the configuration.

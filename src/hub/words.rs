@@ -63,7 +63,7 @@ pub struct Row {
     pub kind: RowKind,
     /// `device_id` or `account_id`, or a name within the kind.
     pub key: String,
-    /// Digits of codes stand under the names `code` and `digits` only: there the store seals them.
+    /// Digits of codes stand under the names `code` and `digits` only, other secrets under `secret`: there the store seals them.
     pub value: Option<Value>,
 }
 
@@ -83,6 +83,10 @@ pub enum RowKind {
     Code,
     /// A command that was done: see [`super::once`]. The key is a place in a ring.
     Command,
+    /// Not the hub's, and passed over by it: a webhook, what one still owes, and a network that was added at run time.
+    Webhook,
+    Delivery,
+    Network,
 }
 
 impl RowKind {
@@ -95,6 +99,9 @@ impl RowKind {
         RowKind::Attempt,
         RowKind::Code,
         RowKind::Command,
+        RowKind::Webhook,
+        RowKind::Delivery,
+        RowKind::Network,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -107,6 +114,9 @@ impl RowKind {
             RowKind::Attempt => "attempt",
             RowKind::Code => "code",
             RowKind::Command => "command",
+            RowKind::Webhook => "webhook",
+            RowKind::Delivery => "delivery",
+            RowKind::Network => "network",
         }
     }
 }

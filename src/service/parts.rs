@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::hub::{Action, Device, RowKind};
 use crate::identity::Identity;
 use crate::signal::{Address, DeviceKey};
-use crate::sink::mqtt;
+use crate::sink::{mqtt, webhook};
 use crate::source::ble::intake::{Intake, Known};
 use crate::source::ble::{adopted, radio};
 use crate::source::zwave::{Rules, link};
@@ -46,6 +46,7 @@ pub struct Shared {
     pub hand: Hand,
     pub health: Arc<Health>,
     pub clock: Clock,
+    own_rows: Arc<tokio::sync::Mutex<()>>,
     asked: Arc<Mutex<Vec<Ask>>>,
     /// What the radio's ear knows of our devices; kept while the radio is restarted.
     intake: Arc<Mutex<Intake>>,
@@ -58,6 +59,7 @@ enum Section {
     Mqtt(Box<mqtt::Settings>),
     /// Commands from the same broker.
     Commands(Box<mqtt::Settings>),
+    Webhooks(webhook::Settings),
     Zwave(ZwaveSection, Rules),
     Control(api::Names),
     Http(api::tcp::Settings, api::Names),
@@ -69,6 +71,7 @@ impl Section {
             Section::Ble(_) => "ble".to_owned(),
             Section::Mqtt(_) => mqtt::SINK.to_owned(),
             Section::Commands(_) => mqtt::command::PART.to_owned(),
+            Section::Webhooks(_) => webhook::SINK.to_owned(),
             Section::Zwave(network, _) => format!("zwave/{}", network.name),
             Section::Control(_) => "control".to_owned(),
             Section::Http(..) => "http".to_owned(),
@@ -77,7 +80,7 @@ impl Section {
 
     /// Sinks are stopped last: they tell what the stop itself brings about.
     fn is_sink(&self) -> bool {
-        matches!(self, Section::Mqtt(_))
+        matches!(self, Section::Mqtt(_) | Section::Webhooks(_))
     }
 
     /// What a configuration asks for, in the order of starting.
@@ -92,6 +95,7 @@ impl Section {
             // The check of the configuration lets none of these through.
             Err(error) => tracing::error!(%error, "mqtt.not_started"),
         }
+        sections.push(Section::Webhooks(webhook::Settings::new(config)));
         let network = |n: &ZwaveSection| Section::Zwave(n.clone(), config.zwave_rules(&n.name));
         sections.extend(config.zwave.iter().map(network));
         if config.ble.enabled {
@@ -154,6 +158,7 @@ impl Parts {
             Section::Ble(settings) => self.ble(&section, settings),
             Section::Mqtt(settings) => self.mqtt(&section, settings),
             Section::Commands(settings) => self.commands(&section, settings),
+            Section::Webhooks(settings) => self.webhooks(&section, settings),
             Section::Zwave(network, rules) => self.zwave(&section, network, rules),
             Section::Control(names) => self.control(&section, names),
             Section::Http(settings, names) => self.http(&section, settings, names),
@@ -218,6 +223,13 @@ impl Parts {
         })
     }
 
+    fn webhooks(&self, section: &Section, settings: webhook::Settings) -> Part {
+        let Shared { store, health, .. } = self.shared.clone();
+        Part::start(section.name(), health.clone(), move |stop| {
+            webhook::run(settings.clone(), store.clone(), health.clone(), stop)
+        })
+    }
+
     fn zwave(&self, section: &Section, network: ZwaveSection, rules: Rules) -> Part {
         let shared = self.shared.clone();
         Part::start(section.name(), shared.health.clone(), move |_stop| {
@@ -237,8 +249,8 @@ impl Parts {
     }
 
     fn app(&self, names: api::Names) -> App {
-        let Shared { identity, store, hand, health, .. } = self.shared.clone();
-        App { identity, names: Arc::new(names), store, hand, health }
+        let Shared { identity, store, hand, health, own_rows, .. } = self.shared.clone();
+        App { identity, names: Arc::new(names), store, hand, health, own_rows }
     }
 
     fn http(&self, section: &Section, settings: api::tcp::Settings, names: api::Names) -> Part {
@@ -280,7 +292,16 @@ impl Parts {
 
 impl Shared {
     pub fn new(identity: Identity, store: Store, hand: Hand, health: Arc<Health>, clock: Clock) -> Shared {
-        Shared { identity, store, hand, health, clock, asked: Arc::default(), intake: Arc::default() }
+        Shared {
+            identity,
+            store,
+            hand,
+            health,
+            clock,
+            own_rows: Arc::default(),
+            asked: Arc::default(),
+            intake: Arc::default(),
+        }
     }
 }
 

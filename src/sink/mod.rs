@@ -1,3 +1,5 @@
 //! Where events go. Each sink reads the log behind its own cursor.
 
+mod feed;
 pub mod mqtt;
+pub mod webhook;

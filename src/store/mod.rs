@@ -194,6 +194,11 @@ impl Store {
         self.job(Job::Cursor { sink: sink.to_owned(), seq })
     }
 
+    /// The sink is no more, or waits for nothing: the log need not keep anything for it.
+    pub fn drop_cursor(&self, sink: &str) -> Result<(), StoreError> {
+        self.job(Job::NoCursor { sink: sink.to_owned() })
+    }
+
     /// Notes that a sink will not take an event, for somebody to look at.
     pub fn set_aside(&self, sink: &str, seq: u64, reason: String) -> Result<(), StoreError> {
         self.job(Job::SetAside { sink: sink.to_owned(), seq, reason })

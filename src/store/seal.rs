@@ -33,8 +33,8 @@ const KEY_LEAST: usize = 32;
 const NONCE: usize = 13;
 const TAG: usize = 16;
 
-/// In the JSON of a row, digits are texts under these names and under no others.
-const DIGITS: [&str; 2] = ["code", "digits"];
+/// In the JSON of a row, digits (and the secrets of webhooks) are texts under these names and under no others.
+const DIGITS: [&str; 3] = ["code", "digits", "secret"];
 /// What stands there instead: `{"sealed": BASE64}`.
 const SEALED: &str = "sealed";
 

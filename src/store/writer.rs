@@ -47,6 +47,7 @@ const PART: &str = "store";
 pub enum Job {
     Append(Batch),
     Cursor { sink: String, seq: u64 },
+    NoCursor { sink: String },
     SetAside { sink: String, seq: u64, reason: String },
     Again { sink: String },
     Resolved { sink: String, seq: u64 },
@@ -165,6 +166,10 @@ impl Writer {
         match job {
             Job::Cursor { sink, seq } => {
                 self.cursors.insert(sink, seq);
+            }
+            Job::NoCursor { sink } => {
+                self.cursors.remove(&sink);
+                self.waiting.push_back(Job::NoCursor { sink });
             }
             Job::Append(batch) if self.waiting.len() >= WAITING_MOST => {
                 let lost = batch.events.len() as u64;
@@ -393,6 +398,7 @@ fn keep<'a>(
 /// What sinks note.
 fn note(t: &Transaction<'_>, job: &Job) -> Result<(), rusqlite::Error> {
     match job {
+        Job::NoCursor { sink } => t.prepare_cached("DELETE FROM cursor WHERE sink = ?1")?.execute([sink])?,
         Job::SetAside { sink, seq, reason } => t
             .prepare_cached("INSERT OR REPLACE INTO undeliverable VALUES (?1, ?2, ?3, 0)")?
             .execute(params![sink, seq, reason])?,

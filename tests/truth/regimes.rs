@@ -97,5 +97,40 @@ pub fn others() -> Vec<Regime> {
             idle: Some((often(1800.0, Exp(1200.0)), (8.0, 10.0))),
             ..PLAIN
         },
+        Regime { name: "drift", drift: 2.0, ..wide.clone() },
+        Regime {
+            name: "jittered tens",
+            interval: (9.0, 11.0),
+            heard: (0.7, 0.95),
+            timing: Timing::Jitter(0.2),
+            ..PLAIN
+        },
+        Regime { name: "reboots", reboot: Some(often(3600.0, Uniform(5.0, 15.0))), fair: false, ..wide.clone() },
+        Regime {
+            name: "ears in turn",
+            ears: 2,
+            stall: Some(often(900.0, Uniform(30.0, 200.0))),
+            stall_other: Some(often(900.0, Uniform(30.0, 200.0))),
+            ..wide.clone()
+        },
+        Regime { name: "one ear dies", ears: 2, stall: Some(often(5000.0, Uniform(9000.0, 22_000.0))), ..wide.clone() },
+        Regime { name: "neighbours", neighbours: Some((1800.0, 0.6)), fair: false, ..wide.clone() },
+        Regime { name: "exodus", stay_behind: Some(4), stay: 600.0, ..wide.clone() },
+        Regime { name: "long fades", fade: Some((often(1800.0, Exp(60.0)), 0.05)), ..wide.clone() },
+        Regime {
+            name: "day sleepers",
+            idle: Some((often(5400.0, Uniform(3600.0, 7200.0)), (45.0, 60.0))),
+            beyond: Some("the first in the building to be silent for a minute looks like one that left"),
+            ..wide.clone()
+        },
+        Regime { name: "slow stalls", interval: (8.0, 12.0), heard: (0.5, 0.8), stall, ..PLAIN },
+        Regime {
+            name: "idling restarts",
+            interval: (1.0, 2.0),
+            heard: (0.7, 0.95),
+            idle: Some((often(1800.0, Exp(1200.0)), (8.0, 10.0))),
+            restart: Some(often(2700.0, Uniform(5.0, 60.0))),
+            ..PLAIN
+        },
     ]
 }

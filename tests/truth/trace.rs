@@ -82,16 +82,28 @@ pub struct Regime {
     pub together: bool,
     /// A device's interval is drawn anew, for good.
     pub change: Option<f64>,
+    /// A device's interval grows to this many times itself by the end.
+    pub drift: f64,
+    /// A device starts anew, and says nothing meanwhile.
+    pub reboot: Option<Often>,
+    /// So many stay; all others leave and come back together.
+    pub stay_behind: Option<usize>,
+    /// So often the number of neighbours changes, and they drown out up to this share of the adverts.
+    pub neighbours: Option<(f64, f64)>,
     /// Of adverts that would be heard, everybody's are with this chance only.
     pub noise: Option<(Often, f64)>,
     /// An advert is followed by copies of it, so often and so many.
     pub burst: Option<(f64, u32)>,
     /// The first adapter hears nothing. With `off` it says so.
     pub stall: Option<Often>,
+    /// The second adapter hears nothing.
+    pub stall_other: Option<Often>,
     pub off: bool,
     pub restart: Option<Often>,
     /// The knowing judge knows all that can be known here: its delays are a fair bar.
     pub fair: bool,
+    /// Why no causal judge can do here what the others ask: told in the table, and held to nothing but the turns.
+    pub beyond: Option<&'static str>,
 }
 
 pub const PLAIN: Regime = Regime {
@@ -108,12 +120,18 @@ pub const PLAIN: Regime = Regime {
     idle: None,
     together: false,
     change: None,
+    drift: 1.0,
+    reboot: None,
+    stay_behind: None,
+    neighbours: None,
     noise: None,
     burst: None,
     stall: None,
+    stall_other: None,
     off: false,
     restart: None,
     fair: true,
+    beyond: None,
 };
 
 pub type Span = (f64, f64);
@@ -162,6 +180,33 @@ fn spans(dice: &mut Dice, end: f64, often: Option<Often>) -> Vec<Span> {
     }
 }
 
+/// When a device is there.
+fn stays(dice: &mut Dice, regime: &Regime, end: f64) -> Vec<Span> {
+    let (mut here, mut t) = (Vec::new(), dice.uniform((0.0, 30.0)));
+    while t < end {
+        let stay = if regime.stay < 900.0 {
+            regime.stay + dice.exponential(600.0)
+        } else {
+            dice.exponential(end * 0.8).max(regime.stay)
+        };
+        let left = (t + stay).min(end);
+        here.push((t, left));
+        t = left + dice.uniform(regime.away);
+    }
+    here
+}
+
+/// A share that is drawn anew now and then: (since when, share).
+fn steps(dice: &mut Dice, end: f64, often: Option<(f64, f64)>) -> Vec<(f64, f64)> {
+    let (mut out, mut t) = (Vec::new(), 0.0);
+    let Some((every, most)) = often else { return out };
+    while t < end {
+        out.push((t, dice.uniform((0.0, most))));
+        t += dice.exponential(every);
+    }
+    out
+}
+
 /// Which of sorted spans a growing time is in.
 struct Within<'a>(&'a [Span]);
 
@@ -183,8 +228,10 @@ impl Trace {
         let dark = spans(&mut dice, end, regime.dark.map(|d| d.0));
         let noise = spans(&mut dice, end, regime.noise.map(|n| n.0));
         let idle_together = spans(&mut dice, end, regime.idle.map(|i| i.0));
+        let stalls_other = spans(&mut dice, end, regime.stall_other);
+        let neighbours = steps(&mut dice, end, regime.neighbours);
         let mut log = Vec::new();
-        let mut devices = Vec::new();
+        let mut devices: Vec<Device> = Vec::new();
         for n in 0..regime.devices {
             let mut device = Device {
                 interval: dice.uniform(regime.interval),
@@ -192,16 +239,11 @@ impl Trace {
                 heard: dice.uniform(regime.heard),
                 here: Vec::new(),
             };
-            let mut t = dice.uniform((0.0, 30.0));
-            while t < end {
-                let stay = if regime.stay < 900.0 {
-                    regime.stay + dice.exponential(600.0)
-                } else {
-                    dice.exponential(end * 0.8).max(regime.stay)
-                };
-                device.here.push((t, (t + stay).min(end)));
-                t = device.here[device.here.len() - 1].1 + dice.uniform(regime.away);
-            }
+            device.here = match regime.stay_behind {
+                Some(stay) if n < stay => vec![(dice.uniform((0.0, 30.0)), end)],
+                Some(stay) if n > stay => devices[stay].here.clone(),
+                _ => stays(&mut dice, regime, end),
+            };
             let fades = spans(&mut dice, end, regime.fade.map(|f| f.0));
             let own_idles = spans(&mut dice, end, regime.idle.map(|i| i.0));
             let idles = if regime.together { &idle_together } else { &own_idles };
@@ -211,6 +253,11 @@ impl Trace {
             let (mut in_stall, mut in_down, mut in_dark) = (Within(&stalls), Within(&down), Within(&dark));
             let (mut in_noise, mut in_fade, mut in_idle) = (Within(&noise), Within(&fades), Within(idles));
             let (mut interval, mut slowest) = (device.interval, device.interval.max(device.slow));
+            slowest *= regime.drift;
+            let reboots = spans(&mut dice, end, regime.reboot);
+            let (mut in_reboot, mut in_other) = (Within(&reboots), Within(&stalls_other));
+            let mut crowd = neighbours.iter().copied().peekable();
+            let mut drowned = 0.0;
             for &(begin, finish) in &device.here {
                 let mut t = begin;
                 while t < finish {
@@ -219,7 +266,14 @@ impl Trace {
                         slowest = slowest.max(interval);
                     }
                     let (stalled, down) = (in_stall.at(t), in_down.at(t));
-                    let mut chance = device.heard;
+                    while let Some((_, share)) = crowd.next_if(|c| c.0 <= t) {
+                        drowned = share;
+                    }
+                    let mut chance = device.heard * (1.0 - drowned);
+                    if in_reboot.at(t) {
+                        chance = 0.0;
+                    }
+                    let stalled_other = in_other.at(t);
                     if let Some((_, quiet)) = regime.noise.filter(|_| in_noise.at(t)) {
                         chance *= quiet;
                     }
@@ -233,14 +287,14 @@ impl Trace {
                     for copy in 0..=copies {
                         let t = t + f64::from(copy) * 0.1;
                         for ear in 0..regime.ears {
-                            let deaf = down || stalled && ear == 0;
+                            let deaf = down || stalled && ear == 0 || stalled_other && ear == 1;
                             if !deaf && dice.unit() <= chance {
                                 log.push(((t * 1000.0) as u64, What::Heard { device: n as u16, ear: ear as u8 }));
                             }
                         }
                     }
                     let idle = in_idle.at(t);
-                    let now = if idle { device.slow } else { interval };
+                    let now = if idle { device.slow } else { interval } * (1.0 + (regime.drift - 1.0) * t / end);
                     t += match regime.timing {
                         Timing::Steady => now + dice.uniform((0.0, 0.01)),
                         Timing::Jitter(by) => now * dice.uniform((1.0 - by, 1.0 + by)),
@@ -259,7 +313,13 @@ impl Trace {
             }));
         }
         log.sort_by_key(|l| l.0);
-        let mut deaf: Vec<Span> = if regime.ears == 1 { stalls } else { Vec::new() };
+        // Where there are two adapters, the times in which neither hears.
+        let mut deaf = match regime.ears {
+            1 => stalls,
+            _ => (stalls.iter().flat_map(|a| stalls_other.iter().map(|b| (a.0.max(b.0), a.1.min(b.1)))))
+                .filter(|both| both.0 < both.1)
+                .collect(),
+        };
         deaf.extend(down);
         deaf.sort_by(|a, b| a.0.total_cmp(&b.0));
         Trace { regime: regime.clone(), seed, end, devices, deaf, log }

@@ -23,12 +23,14 @@ const SHORTEST_DEAF_S: f64 = 1.0;
 /// Adverts over which the mean gap is taken: it is known to a sixth, and a crowd that left is forgotten within as many adverts.
 const PACE_ADVERTS: f64 = 32.0;
 
-/// Gaps over which the adapter's present losses are compared with the usual ones: known to an eighth, at 20 adverts a second
-/// within 3 s.
-const LOAD_GAPS: f32 = 64.0;
+/// Devices whose last gaps are compared with the usual ones, each once: were it the last gaps of any, one quick device would be
+/// everybody. Their mean is known to a tenth.
+const LOAD_DEVICES: usize = 32;
 
-/// How much longer than usual gaps must be before it counts: three standard deviations of a mean over [`LOAD_GAPS`].
-const LOAD_NOISE: f32 = 1.0 + 3.0 / 8.0 * 0.5;
+/// The standard deviation of a gap, in mean gaps, where a quarter of the adverts is lost; and how many of the mean's gaps must be longer
+/// before it counts: one in a thousand is by chance.
+const LOAD_SIGMA: f32 = 0.5;
+const LOAD_SIGMAS: f32 = 3.0;
 
 /// One device's gap counts for this many more missed slots at most: a device that fades alone must not look like a crowd's trouble.
 const LOAD_MISSED_MAX: f32 = 4.0;
@@ -64,8 +66,9 @@ pub struct Adapter {
     pub hears_again: bool,
     /// Watched devices that it hears often enough to compare their silence.
     hears: u32,
-    /// Hearing time settled up to `settled`.
+    /// Hearing time, and what it is worth as evidence, settled up to `settled`.
     time_s: f64,
+    evidence_s: f64,
     settled: Mono,
     /// The last advert of anything; or since when there could have been one.
     last: Mono,
@@ -73,9 +76,7 @@ pub struct Adapter {
     awake: bool,
     /// Mean seconds between adverts; 0 while unknown.
     pace_s: f64,
-    /// Slots from one advert of a device to its next, now and as its losses let expect.
-    slots: f32,
-    usual: f32,
+    load: Load,
     /// Whom else it heard last, and when.
     strangers: [Option<(DeviceKey, Mono)>; ENOUGH_TO_COMPARE as usize],
 }
@@ -89,12 +90,12 @@ impl Adapter {
             hears_again: false,
             hears: 0,
             time_s: 0.0,
+            evidence_s: 0.0,
             settled: now,
             last: now,
             awake: false,
             pace_s: 0.0,
-            slots: 1.0,
-            usual: 1.0,
+            load: Load::default(),
             strangers: [None; ENOUGH_TO_COMPARE as usize],
         }
     }
@@ -102,6 +103,11 @@ impl Adapter {
     /// Seconds of hearing up to `now`. Only differences mean something.
     pub fn time(&self, now: Mono) -> f64 {
         self.time_s + self.since_settled(now)
+    }
+
+    /// The same, less where everything is heard worse than usual: silence proves less then. Silence is counted by this.
+    pub fn evidence(&self, now: Mono) -> f64 {
+        self.evidence_s + self.since_settled(now) * self.speed()
     }
 
     fn since_settled(&self, now: Mono) -> f64 {
@@ -112,7 +118,7 @@ impl Adapter {
             Some(end) => now.min(end),
             None => now,
         };
-        until.since(self.settled).as_secs_f64() * self.speed()
+        until.since(self.settled).as_secs_f64()
     }
 
     /// From when on silence is deafness; `None` where there is too little to compare.
@@ -137,13 +143,9 @@ impl Adapter {
         self.hears + self.strangers.iter().filter(recent).count() as u32 >= ENOUGH_TO_COMPARE
     }
 
-    /// How fast its time runs: as many nats of evidence as a missed slot is worth now, of those that it is usually worth.
-    pub fn speed(&self) -> f64 {
-        if self.hears < ENOUGH_TO_COMPARE || self.slots <= self.usual * LOAD_NOISE {
-            return 1.0;
-        }
-        let share = |slots: f32| f64::from(1.0 / slots).min(0.99);
-        (1.0 - share(self.slots)).ln() / (1.0 - share(self.usual)).ln()
+    /// What its time is worth: as many nats of evidence as a missed slot is worth now, of those that it is usually worth.
+    fn speed(&self) -> f64 {
+        if self.hears < ENOUGH_TO_COMPARE { 1.0 } else { self.load.speed() }
     }
 
     /// Whether it hears nothing now though it should.
@@ -169,13 +171,16 @@ impl Adapter {
     }
 
     fn settle(&mut self, now: Mono) {
-        self.time_s += self.since_settled(now);
+        let seconds = self.since_settled(now);
+        self.time_s += seconds;
+        self.evidence_s += seconds * self.speed();
         self.settled = now;
     }
 
     /// It heard something. True where that ends a deafness that was told.
     pub fn heard(&mut self, now: Mono) -> bool {
-        let gap = now.since(self.last).as_secs_f64();
+        // A deaf gap says little about the pace: as much as the longest that is none.
+        let gap = now.since(self.last).min(self.patience()).as_secs_f64();
         // In hindsight all of a deaf gap was deaf, not only what was beyond patience.
         if self.heard_until().is_some_and(|end| end < now) || !self.able {
             self.settled = now;
@@ -203,12 +208,10 @@ impl Adapter {
         ended
     }
 
-    /// One of its devices was heard again, `missed` slots after the last; `share` of its adverts are usually heard.
-    pub fn gap(&mut self, missed: u32, share: f32) {
+    /// The device of this number was heard again, `missed` slots after the last; `share` of its adverts are usually heard.
+    pub fn gap(&mut self, device: u32, missed: u32, share: f32) {
         let usual = 1.0 / share;
-        let slots = (1.0 + missed as f32).min(usual + LOAD_MISSED_MAX);
-        self.slots += (slots - self.slots) / LOAD_GAPS;
-        self.usual += (usual - self.usual) / LOAD_GAPS;
+        self.load.set(device, Some(((1.0 + missed as f32).min(usual + LOAD_MISSED_MAX), usual)));
     }
 
     pub fn able(&mut self, able: bool, now: Mono) {
@@ -226,9 +229,46 @@ impl Adapter {
     }
 
     /// It hears one comparable device more, or one less.
-    pub fn hears(&mut self, more: bool, now: Mono) {
+    pub fn hears(&mut self, device: u32, more: bool, now: Mono) {
         // The rule that time is counted by may change with the number: what is past is past.
         self.settle(now);
-        self.hears = if more { self.hears + 1 } else { self.hears.saturating_sub(1) };
+        if more {
+            self.hears += 1;
+        } else {
+            self.hears = self.hears.saturating_sub(1);
+            self.load.set(device, None);
+        }
+    }
+}
+
+/// How the devices are heard now, all together: the last gap of each, in slots, and its usual one.
+#[derive(Debug, Default)]
+struct Load {
+    /// By the device's number; devices that share a place drive each other out.
+    gaps: [Option<(f32, f32)>; LOAD_DEVICES],
+    slots: f32,
+    usual: f32,
+    count: u16,
+}
+
+impl Load {
+    fn set(&mut self, device: u32, gap: Option<(f32, f32)>) {
+        self.gaps[device as usize % LOAD_DEVICES] = gap;
+        // Summed anew: what is added and taken away again would leave its rounding behind.
+        (self.slots, self.usual, self.count) = (0.0, 0.0, 0);
+        for (slots, usual) in self.gaps.iter().flatten() {
+            self.slots += slots;
+            self.usual += usual;
+            self.count += 1;
+        }
+    }
+
+    fn speed(&self) -> f64 {
+        let n = f32::from(self.count);
+        if n < ENOUGH_TO_COMPARE as f32 || self.slots <= self.usual * (1.0 + LOAD_SIGMAS * LOAD_SIGMA / n.sqrt()) {
+            return 1.0;
+        }
+        let share = |slots: f32| f64::from(n / slots).min(0.99);
+        (1.0 - share(self.slots)).ln() / (1.0 - share(self.usual)).ln()
     }
 }

@@ -5,16 +5,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rhythm::Run;
+use super::rhythm::{FADE_LONGEST_S, Run, SURPRISE_NATS};
 
 /// False losses by fades that are accepted, a device and day: one in three years.
 const FADE_RISK_PER_DAY: f64 = 1e-3;
 
-/// Fades that make a building one with fades. Fewer are anecdotes: chance alone makes one of a million gaps look like one.
-const FADES_TO_BELIEVE: f64 = 3.0;
+/// Fades are believed when chance alone makes as many of the gaps heard with less than this probability.
+const CHANCE_FADES: f64 = 0.01;
 
-/// The least number of fades that a tail is drawn from: with fewer, the predictive tail has no finite use.
-const FADES_FOR_A_TAIL: f64 = 4.0;
+/// What a fade is before any was seen: as if these had been, of so many seconds each. Somebody in the way, a door, a lift.
+const PRIOR_FADES: f64 = 4.0;
+const PRIOR_FADE_S: f64 = 20.0;
 
 /// What is remembered: so many device-days. Fades of last month's furniture are forgotten.
 const MEMORY_DEVICE_DAYS: f64 = 60.0;
@@ -34,6 +35,8 @@ pub struct Building {
     pub age_s: f64,
     /// Seconds of hearing, of all devices together.
     pub device_s: f64,
+    /// Gaps between adverts.
+    gaps: f64,
     fades: f64,
     /// Of all fades, the seconds beyond what losses explain; the slots of the whole, and in how many something was heard.
     beyond_s: f64,
@@ -48,7 +51,16 @@ pub struct Building {
 impl Building {
     pub fn restored(self) -> Building {
         let sane = |x: f64| x.is_finite() && x >= 0.0;
-        let all = [self.age_s, self.device_s, self.fades, self.beyond_s, self.slots, self.heard, self.slowed_after_s];
+        let all = [
+            self.age_s,
+            self.device_s,
+            self.gaps,
+            self.fades,
+            self.beyond_s,
+            self.slots,
+            self.heard,
+            self.slowed_after_s,
+        ];
         if all.into_iter().all(sane) && self.slowest_s.is_finite() { self } else { Building::default() }
     }
 
@@ -60,8 +72,10 @@ impl Building {
 
     pub fn observed(&mut self, seconds: f32) {
         self.device_s += f64::from(seconds);
+        self.gaps += 1.0;
         if self.device_s > MEMORY_DEVICE_DAYS * DAY_S {
-            for sum in [&mut self.device_s, &mut self.fades, &mut self.beyond_s, &mut self.slots, &mut self.heard] {
+            let Building { device_s, gaps, fades, beyond_s, slots, heard, .. } = self;
+            for sum in [device_s, gaps, fades, beyond_s, slots, heard] {
                 *sum /= 2.0;
             }
         }
@@ -82,12 +96,19 @@ impl Building {
         self.slowest_s = self.slowest_s.max(interval);
     }
 
+    /// Whether devices fade here, or chance made a few gaps look like it: a Poisson tail, by its first term.
+    fn fades(&self) -> bool {
+        let by_chance = self.gaps * f64::from(-SURPRISE_NATS).exp();
+        let n = self.fades.floor();
+        n >= 1.0 && (1..=n as u32).map(|i| by_chance / f64::from(i)).product::<f64>() < CHANCE_FADES
+    }
+
     /// Seconds to allow for a fade, beyond what losses explain, to a device that sends every `interval` seconds.
     ///
     /// Fades last exponentially long, and in one something is heard now and then: the silence's tail falls at the sum of both
     /// rates. Their mean is estimated from few, so the tail is the predictive one, n·((1/p)^(1/n) - 1) means.
     pub fn fade_allowance(&self, interval: f32) -> f32 {
-        if self.fades < FADES_TO_BELIEVE {
+        if !self.fades() {
             return 0.0;
         }
         let per_day = self.fades / (self.device_s / DAY_S);
@@ -96,9 +117,9 @@ impl Building {
             return 0.0;
         }
         let heard = ((self.heard + 1.0) / (self.slots + 20.0)).min(0.9);
-        let rate = self.fades / self.beyond_s - (1.0 - heard).ln() / f64::from(interval);
-        let n = self.fades.max(FADES_FOR_A_TAIL);
-        (n * (p.powf(-1.0 / n) - 1.0) / rate) as f32
+        let n = self.fades + PRIOR_FADES;
+        let rate = n / (self.beyond_s + PRIOR_FADES * PRIOR_FADE_S) - (1.0 - heard).ln() / f64::from(interval);
+        ((n * (p.powf(-1.0 / n) - 1.0) / rate) as f32).min(FADE_LONGEST_S)
     }
 
     /// The slower interval to expect of a device that was heard for `seconds` without slowing down.

@@ -1,11 +1,11 @@
 //! Presence: a device is there until silence says otherwise.
 //!
 //! ```text
-//! advert ──► adapter: its own time (stands still while deaf)        [adapter]
+//! advert ──► adapter: its own time, and what it is worth             [adapter]
 //!        ──► device:  its rhythm, from the gaps                     [rhythm]
 //!        ──► ear:     its losses on this adapter, from the slots    [loss]
 //!        ──► building: fades and slow times that devices share      [building]
-//! timer  ──► silence, in the adapter's time, against the device's patience   [watched]
+//! timer  ──► silence, in the adapter's evidence, against the device's patience   [patience]
 //! ```
 //!
 //! Promises: time in which an adapter could not hear is nobody's silence; one advert brings a device back; what is told
@@ -14,6 +14,7 @@
 mod adapter;
 mod building;
 mod loss;
+mod patience;
 mod rhythm;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,8 @@ use crate::signal::{DeviceKey, Link};
 use crate::time::Mono;
 use adapter::{Adapter, Deaf};
 use building::Building;
-use watched::{Model, Watched, Why};
+use patience::{Patience, Why};
+use watched::{Model, Watched};
 
 /// A device is looked at this often while it is watched, since what is learned may shorten its patience. It is not looked at on
 /// its adverts: those only move its silence on.
@@ -94,6 +96,7 @@ impl Judge {
             }
         };
         self.by_key.insert(key, at);
+        watched.number = at;
         self.devices[at as usize] = Some(watched);
         if present {
             self.found(at, now);
@@ -301,7 +304,7 @@ impl Judge {
         let adapters = watched.ears.iter().map(|ear| {
             let adapter = &self.adapters[usize::from(ear.adapter)];
             let patience = watched.patience(ear, &self.building);
-            let silent_s = adapter.time(now) - ear.silent_from;
+            let silent_s = adapter.evidence(now) - ear.silent_from;
             ExplainedEar {
                 adapter: adapter.name.to_string(),
                 loss: 1.0 - ear.loss.share(),
@@ -343,12 +346,12 @@ fn look(watched: &Watched, adapters: &[Adapter], building: &Building, now: Mono)
     // Every adapter that has a say must have run out of patience. One that hears it far worse than the best has none: it would
     // hold up the word for as long as it takes to be sure on its own.
     let ears = watched.ears.iter().map(|ear| (ear, watched.patience(ear, building)));
-    let says = |(ear, patience): &(&watched::Ear, watched::Patience)| {
+    let says = |(ear, patience): &(&watched::Ear, Patience)| {
         Watched::entitled(ear, patience) && adapters[usize::from(ear.adapter)].deaf_since(now).is_none()
     };
     let best = ears.clone().filter(says).map(|(_, patience)| patience.seconds).fold(f32::INFINITY, f32::min);
     for (ear, patience) in ears.filter(says).filter(|(_, patience)| patience.seconds <= FAR_WORSE * best) {
-        let left = f64::from(patience.seconds) - (adapters[usize::from(ear.adapter)].time(now) - ear.silent_from);
+        let left = f64::from(patience.seconds) - (adapters[usize::from(ear.adapter)].evidence(now) - ear.silent_from);
         next = Some(next.map_or(left, |next| next.max(left)));
     }
     if next.is_some_and(|left| left <= 0.0) {
@@ -379,7 +382,7 @@ pub struct ExplainedEar {
     /// Share of the adverts that is lost, and from how many it is known.
     pub loss: f32,
     pub slots: f32,
-    /// Silence in the adapter's own time, and how much of the time since was deaf.
+    /// Silence as evidence, and how much of the time since was none: the adapter was deaf, or heard everybody worse.
     pub silent_s: f64,
     pub deaf_s: f64,
     /// The silence that loses the device; `misses` adverts in a row.

@@ -42,6 +42,9 @@ pub const SURPRISE_NATS: f32 = 13.8;
 const QUICKER_GAPS: u32 = 12;
 const QUICKER_INTERVALS: f32 = 4.0;
 
+/// A longer silence is no fade: nobody stands in the way for ten minutes, and one who does would be away.
+pub const FADE_LONGEST_S: f32 = 600.0;
+
 /// A device that idles sends this many times slower at least. Twice may be a mistake about one that is badly heard.
 const MUCH_SLOWER: f32 = 2.5;
 
@@ -151,12 +154,15 @@ impl Rhythm {
         (self.slow_left > 0.0).then_some((self.slow, self.slow_left))
     }
 
-    /// The interval to judge silence by: the slowest that it may be in now.
+    /// The interval to judge silence by: the slowest that it is known to have.
     pub fn slowest(&self) -> f32 {
-        let remembered = if self.slow_left > 0.0 { self.slow } else { 0.0 };
-        // Heard at long gaps only: their shortest may be the interval now.
-        let suspected = if self.run.nats > SURPRISE_NATS / 2.0 { self.run.least } else { 0.0 };
-        self.interval.max(remembered).max(suspected)
+        self.interval.max(if self.slow_left > 0.0 { self.slow } else { 0.0 })
+    }
+
+    /// A slower one that it may be in now: heard at long gaps only, their shortest may be it. One gap of a thousand looks like
+    /// that by chance.
+    pub fn suspected(&self) -> Option<f32> {
+        (self.run.nats > SURPRISE_NATS / 2.0).then_some(self.run.least)
     }
 
     /// Enough gaps to know the interval.
@@ -170,14 +176,23 @@ impl Rhythm {
         (self.early, self.early_s) = (0, 0.0);
     }
 
+    /// It was away for `gap`, or seemed so: that may have been its first gap in a slower rhythm, and is no fade.
+    pub fn returned(&mut self, gap: f32, share: f32) {
+        self.interrupt();
+        if self.interval > 0.0 && (SINGLE * self.interval..=FADE_LONGEST_S).contains(&gap) {
+            let nats = (gap / self.interval).round() * -(1.0 - share).ln();
+            self.run = Run { gaps: 1, nats, beat: 1, beat_nats: nats, shortest: gap, least: gap, ..Run::default() };
+        }
+    }
+
     /// Whether an advert `since_slot` after the last one of the rhythm is early.
     pub fn early(&self, since_slot: f32) -> bool {
         since_slot < if self.gaps < FIRST_GAPS { SAME_ADVERT_S } else { (EARLY * self.interval).max(SAME_ADVERT_S) }
     }
 
-    /// Learns from an advert: `gap` after the last advert, `since_slot` after the last one of the rhythm. `share` of the
-    /// adverts are heard.
-    pub fn heard(&mut self, gap: f32, since_slot: f32, share: f32) -> Beat {
+    /// Learns from an advert: `gap` after the last advert, `since_slot` after the last one of the rhythm; `own` of the gap is not
+    /// explained by how others are heard. `share` of the adverts are heard.
+    pub fn heard(&mut self, gap: f32, since_slot: f32, own: f32, share: f32) -> Beat {
         self.slow_left = (self.slow_left - gap).max(0.0);
         let alone = gap >= EARLY * self.interval;
         if alone {
@@ -220,10 +235,10 @@ impl Rhythm {
             let ended = std::mem::take(&mut self.run);
             return Beat::On { missed, ended };
         }
-        self.late(since_slot, missed, share)
+        self.late(since_slot, missed, own, share)
     }
 
-    fn late(&mut self, gap: f32, missed: u32, share: f32) -> Beat {
+    fn late(&mut self, gap: f32, missed: u32, own: f32, share: f32) -> Beat {
         let nats_per_miss = -(1.0 - share).ln();
         let mut run = self.run;
         let nats = missed as f32 * nats_per_miss;
@@ -237,12 +252,14 @@ impl Rhythm {
         run.shortest = run.shortest.min(gap);
         run.gaps += 1;
         run.least = if run.gaps == 1 { gap } else { run.least.min(gap) };
-        run.seconds += gap;
+        run.seconds += own;
         run.nats += nats;
-        let over_slowest = (gap / self.interval.max(if self.slow_left > 0.0 { self.slow } else { 0.0 }) - 1.0).max(0.0);
-        run.surprising |= over_slowest * nats_per_miss > SURPRISE_NATS;
+        let over_slowest = (own / self.slowest() - 1.0).max(0.0);
+        run.surprising |= over_slowest * nats_per_miss > SURPRISE_NATS && gap <= FADE_LONGEST_S;
         self.run = run;
-        let beat = run.beat >= SLOWER_GAPS && run.beat_nats > SLOWER_NATS;
+        // A run of losses is on a beat in as many ways as there are slots near enough to it, for each gap after the first.
+        let ways = (run.beat - 1) as f32 * (1.0 + 2.0 * OFF_BEAT * run.shortest / self.interval).ln();
+        let beat = run.beat >= SLOWER_GAPS && run.beat_nats - ways > SLOWER_NATS;
         let never_single = run.gaps as f32 * nats_per_miss > SLOWER_NATS;
         if beat || never_single {
             let old = std::mem::replace(&mut self.interval, if beat { run.shortest } else { run.least });

@@ -236,6 +236,100 @@ fn a_slow_rhythm_is_learned_at_once_and_remembered() {
 }
 
 #[test]
+fn what_everybody_misses_is_nobodys_silence() {
+    let all: Vec<u8> = (1..=60).collect();
+    let mut room = Room::with(60);
+    room.hears(&all, &[0], 1200);
+    room.said();
+    // For a minute one of twenty adverts comes through, of one device after the other.
+    for n in 0..90u32 {
+        room.advance(room.now + 667);
+        room.heard(key(1 + (n * 7 % 60) as u8), 0);
+    }
+    room.hears(&all, &[0], 60);
+    assert_eq!(room.said(), []);
+    // And when most leave together, those who stay are heard as ever: that is no trouble of the radio's.
+    room.hears(&all[..4], &[0], 120);
+    assert_eq!(room.said().len(), 56);
+}
+
+#[test]
+fn a_device_that_quickened_as_it_left_is_still_told_as_lost() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 60);
+    for _ in 0..100 {
+        room.hears(&[2, 3, 4], &[0], 10);
+        room.heard(key(1), 0);
+    }
+    room.said();
+    // Too few quick adverts to learn the rhythm from, and longer than it is patient.
+    for _ in 0..8 {
+        room.hears(&[2, 3, 4], &[0], 5);
+        room.heard(key(1), 0);
+    }
+    room.hears(&[2, 3, 4], &[0], 600);
+    assert_eq!(room.said(), [(key(1), Some(DEVICE))]);
+}
+
+#[test]
+fn a_device_that_slows_down_far_is_lost_once_and_not_at_every_advert() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    room.said();
+    for _ in 0..40 {
+        room.hears(&[2, 3, 4], &[0], 60);
+        room.heard(key(1), 0);
+    }
+    assert_eq!(room.said(), [(key(1), Some(DEVICE)), (key(1), None)]);
+    room.hears(&[1, 2, 3, 4], &[0], 60);
+    room.hears(&[2, 3, 4], &[0], 100);
+    room.heard(key(1), 0);
+    assert_eq!(room.said(), [], "it may slow down again");
+}
+
+#[test]
+fn one_long_gap_before_it_leaves_makes_a_device_wait_no_longer_than_ten_minutes() {
+    let mut room = Room::with(4);
+    for gap in [10, 20].into_iter().cycle().take(201) {
+        room.hears(&[2, 3, 4], &[0], gap);
+        room.heard(key(1), 0);
+    }
+    room.said();
+    room.hears(&[2, 3, 4], &[0], 200);
+    room.heard(key(1), 0);
+    assert_eq!(room.patience(1), 600.0);
+}
+
+#[test]
+fn a_moment_of_hearing_between_two_deaf_times_teaches_no_patience() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1200);
+    room.silence(330);
+    room.said();
+    room.heard(key(1), 0);
+    room.silence(300);
+    room.hears(&[1, 2, 3, 4], &[0], 60);
+    let own: Vec<_> = room.said().into_iter().filter(|(_, code)| *code == Some(DEVICE)).collect();
+    assert_eq!(own, []);
+}
+
+#[test]
+fn a_long_absence_is_no_fade_for_which_others_are_waited() {
+    let mut room = Room::with(6);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    let before = room.patience(1);
+    // Too new to be lost before they come back.
+    for _ in 0..5 {
+        room.hears(&[1, 2, 3, 4, 5, 6], &[0], 2);
+    }
+    room.said();
+    room.hears(&[1, 2, 3, 4], &[0], 800);
+    room.hears(&[1, 2, 3, 4, 5, 6], &[0], 60);
+    assert_eq!(room.said(), []);
+    assert_eq!(room.patience(1), before);
+}
+
+#[test]
 fn after_a_restart_a_device_has_its_own_patience_from_the_start() {
     let mut room = Room::with(3);
     room.hears(&[1, 2, 3], &[0], 1800);

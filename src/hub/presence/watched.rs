@@ -1,4 +1,4 @@
-//! One device: how it is heard, and how long it may be silent.
+//! One device: how it is heard.
 
 use std::time::Duration;
 
@@ -7,40 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::adapter::Adapter;
 use super::building::Building;
 use super::loss::Loss;
+use super::patience::NEW_S;
 use super::rhythm::{Beat, EARLY, Rhythm, Run, SAME_ADVERT_S, SURPRISE_NATS};
 use crate::signal::DeviceKey;
 use crate::time::Mono;
-
-/// False losses by lost adverts that are accepted, a device and day: one in thirty years. Divided among the gaps of a day it is
-/// one in a billion for an interval of a second.
-const LOSS_RISK_PER_DAY: f64 = 1e-4;
-
-const DAY_S: f64 = 86_400.0;
-
-/// No silence shorter than this is judged, however often a device sends: a person in the way, a door, a hand around a tag are
-/// shorter. It leaves a promise of 30 s some room.
-const SHORTEST_S: f32 = 25.0;
-
-/// The same for a device heard for less than [`NEW_S`], whose fades and slow times are still to be met; it leaves a promise of
-/// 60 s some room.
-const SHORTEST_NEW_S: f32 = 55.0;
-const NEW_S: f32 = 600.0;
-
-/// The same while the building itself is new, and nothing is known of its fades: ten times the mean fade of a busy room (20 s).
-const SHORTEST_YOUNG_S: f32 = 200.0;
-const YOUNG_S: f64 = 300.0;
-
-/// Before its interval is known. Slower senders than one advert in five minutes declare their interval, or are met again.
-const UNKNOWN_S: f32 = 900.0;
-
-/// While little is known of a device's losses, the doubt about them ends here: ten minutes or twenty intervals of silence, whichever
-/// is longer. Chance explains 20 misses once in a million even where half of the adverts are lost.
-const ENOUGH_S: f32 = 600.0;
-const ENOUGH_MISSES: f32 = 20.0;
-
-/// A declared interval is missed so often at least, and at most, before the device is lost: once may be chance whatever was
-/// learned, and ten intervals of an hour are as long as anybody waits.
-const DECLARED_MISSES: std::ops::RangeInclusive<u32> = 3..=10;
 
 /// Devices that send less often than this are not compared with others: what they all say in two minutes is too little to tell
 /// a deaf adapter by.
@@ -56,11 +26,15 @@ pub struct Ear {
     pub loss: Loss,
     /// As it was when the present run of gaps began, in case the run turns out to be a slower rhythm.
     before_run: Loss,
+    /// When this adapter last heard it at all.
+    pub last: f64,
     /// When this adapter last heard an advert of the rhythm.
     heard: f64,
     /// When any adapter last heard an advert of the rhythm.
     slot: f64,
-    /// When any adapter last heard any advert: silence counts from here.
+    /// When any adapter last heard any advert.
+    pub any: f64,
+    /// The same in the adapter's evidence: silence counts from here.
     pub silent_from: f64,
     /// It is one of the devices by whose common silence the adapter is judged.
     compared: bool,
@@ -69,6 +43,8 @@ pub struct Ear {
 #[derive(Debug)]
 pub struct Watched {
     pub key: DeviceKey,
+    /// Its number among the devices watched.
+    pub number: u32,
     pub declared: Option<f32>,
     pub present: bool,
     /// Told as lost with its adapter, and to be taken back with it.
@@ -107,39 +83,11 @@ pub struct StoredEar {
     pub missed: f32,
 }
 
-/// How long a device may be silent on one adapter, and why.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Patience {
-    pub seconds: f32,
-    pub why: Why,
-    /// Slots of silence.
-    pub misses: u32,
-}
-
-/// What a deadline rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Why {
-    /// Its interval is not known yet.
-    Unknown,
-    /// It declared its interval.
-    Declared,
-    /// Its own interval and losses.
-    Losses,
-    /// Devices of this building fade.
-    Fades,
-    /// Devices of this building slow down.
-    SlowTimes,
-    /// The shortest silence that is judged at all.
-    Shortest,
-    /// It has not been heard for long, or the building has not.
-    New,
-}
-
 impl Watched {
     pub fn new(key: DeviceKey, declared: Option<Duration>, present: bool, now: Mono) -> Watched {
         Watched {
             key,
+            number: 0,
             declared: declared.map(|d| d.as_secs_f32().max(1.0)),
             present,
             lost_with_hub: false,
@@ -173,7 +121,7 @@ impl Watched {
             let ear = &self.ears[n];
             let compared = regular && Watched::entitled(ear, &self.patience(ear, building));
             if compared != ear.compared {
-                adapters[usize::from(ear.adapter)].hears(compared, now);
+                adapters[usize::from(ear.adapter)].hears(self.number, compared, now);
                 self.ears[n].compared = compared;
             }
         }
@@ -187,8 +135,8 @@ impl Watched {
             if self.present && !self.says_nothing_by_silence() {
                 self.learn(n, time, adapters, building, now);
             } else {
-                // Away until now: this gap is none of the rhythm's.
-                self.rhythm.interrupt();
+                let ear = &self.ears[n];
+                self.rhythm.returned((time - ear.any) as f32, ear.loss.share());
                 self.begin_slot(adapters, now);
                 self.ears[n].heard = time;
             }
@@ -198,19 +146,23 @@ impl Watched {
                 self.begin_slot(adapters, now);
             }
         }
+        if let Some(ear) = self.ears.iter_mut().find(|e| e.adapter == adapter) {
+            ear.last = time;
+        }
         for ear in &mut self.ears {
-            ear.silent_from = adapters[usize::from(ear.adapter)].time(now);
+            let adapter = &adapters[usize::from(ear.adapter)];
+            (ear.any, ear.silent_from) = (adapter.time(now), adapter.evidence(now));
         }
         self.heard_at = now;
     }
 
     fn add_ear(&mut self, adapter: u8, time: f64, adapters: &mut [Adapter], now: Mono) {
         if self.ears.len() == EARS {
-            let quiet = |e: &Ear| adapters[usize::from(e.adapter)].time(now) - e.heard;
+            let quiet = |e: &Ear| adapters[usize::from(e.adapter)].time(now) - e.last;
             let longest = (0..EARS).max_by(|a, b| quiet(&self.ears[*a]).total_cmp(&quiet(&self.ears[*b]))).unwrap_or(0);
             let gone = self.ears.swap_remove(longest);
             if gone.compared {
-                adapters[usize::from(gone.adapter)].hears(false, now);
+                adapters[usize::from(gone.adapter)].hears(self.number, false, now);
             }
         }
         let loss = Loss::default();
@@ -218,9 +170,11 @@ impl Watched {
             adapter,
             loss,
             before_run: loss,
+            last: time,
             heard: time,
             slot: time,
-            silent_from: time,
+            any: time,
+            silent_from: adapters[usize::from(adapter)].evidence(now),
             compared: false,
         });
     }
@@ -233,14 +187,18 @@ impl Watched {
 
     fn learn(&mut self, n: usize, time: f64, adapters: &mut [Adapter], building: &mut Building, now: Mono) {
         let ear = self.ears[n];
-        let gap = (time - ear.silent_from).max(0.0) as f32;
+        let gap = (time - ear.any).max(0.0) as f32;
         let since_slot = (time - ear.slot).max(0.0) as f32;
         self.heard_s = (self.heard_s + gap).min(1e7);
         building.observed(gap);
         let interval = match self.declared {
             Some(declared) => declared,
             None => {
-                let beat = self.rhythm.heard(gap, since_slot, ear.loss.share());
+                // What a run of gaps has taught about losses so far is void if the run is a slower rhythm.
+                let loss = if self.rhythm.run_gaps() > 0 { ear.before_run } else { ear.loss };
+                // What everybody misses is not the device's fade.
+                let own = adapters[usize::from(ear.adapter)].evidence(now) - ear.silent_from;
+                let beat = self.rhythm.heard(gap, since_slot, (own as f32).min(gap), loss.share());
                 match beat {
                     Beat::Early | Beat::Unsure => {}
                     Beat::On { ended, .. } => self.run_ended(&ended, &ear, building),
@@ -286,7 +244,7 @@ impl Watched {
         let missed = ((since / interval).round() as u32).max(1) - 1;
         let share = ear.loss.share();
         let nats = missed as f32 * -(1.0 - share).ln();
-        adapters[usize::from(ear.adapter)].gap(missed, share);
+        adapters[usize::from(ear.adapter)].gap(self.number, missed, share);
         if self.rhythm.run_gaps() <= 1 {
             ear.before_run = ear.loss;
         }
@@ -304,65 +262,14 @@ impl Watched {
         }
     }
 
-    /// How long it may be silent on one of its adapters.
-    pub fn patience(&self, ear: &Ear, building: &Building) -> Patience {
-        let interval = self.interval();
-        let risk = LOSS_RISK_PER_DAY * f64::from(interval) / DAY_S;
-        let [fade, misses] = ear.loss.need([f64::from(-SURPRISE_NATS).exp(), risk]);
-        let enough = (ENOUGH_S / interval).max(ENOUGH_MISSES) as u32;
-        let misses = misses.min(enough.max(ear.loss.need_if_known(risk)));
-        let mut patience = Patience { seconds: 0.0, why: Why::Losses, misses };
-        let mut at_least = |seconds: f32, why| {
-            if seconds > patience.seconds {
-                (patience.seconds, patience.why) = (seconds, why);
-            }
-        };
-        // The slot after the last missed one decides; half an interval for its jitter.
-        let silence = |misses: u32, interval: f32| (misses as f32 + 0.5) * interval;
-        if let Some(declared) = self.declared {
-            let misses = misses.clamp(*DECLARED_MISSES.start(), *DECLARED_MISSES.end());
-            at_least(silence(misses, declared), Why::Declared);
-            at_least(SHORTEST_S, Why::Shortest);
-            return Patience { misses, ..patience };
-        }
-        at_least(silence(misses, interval), Why::Losses);
-        if !self.rhythm.known() {
-            at_least(UNKNOWN_S, Why::Unknown);
-        }
-        let allowance = building.fade_allowance(self.rhythm.interval());
-        if allowance > 0.0 {
-            at_least(silence(fade, interval) + allowance, Why::Fades);
-        }
-        if let Some(slow) = building.slow_interval(self.heard_s).filter(|slow| *slow > interval) {
-            at_least(silence(misses, slow), Why::SlowTimes);
-        }
-        at_least(SHORTEST_S, Why::Shortest);
-        if self.heard_s < NEW_S {
-            at_least(SHORTEST_NEW_S, Why::New);
-        }
-        if building.age_s < YOUNG_S {
-            at_least(SHORTEST_YOUNG_S, Why::New);
-        }
-        patience
-    }
-
-    /// How long it may be silent as long as no adapter is known to hear it.
-    pub fn patience_unheard(&self) -> Duration {
-        let declared = self.declared.map_or(0.0, |d| d * *DECLARED_MISSES.end() as f32);
-        Duration::from_secs_f32(declared.max(UNKNOWN_S))
-    }
-
-    /// Whether an adapter may say that the device is gone: it still heard it when the device fell silent.
-    pub fn entitled(ear: &Ear, patience: &Patience) -> bool {
-        ear.silent_from - ear.heard <= f64::from(patience.seconds) / 2.0
-    }
-
     pub fn silence_begins(&mut self, adapters: &[Adapter], now: Mono) {
         self.rhythm.interrupt();
         self.heard_at = now;
         for ear in &mut self.ears {
-            let time = adapters[usize::from(ear.adapter)].time(now);
-            (ear.heard, ear.slot, ear.silent_from) = (time, time, time);
+            let adapter = &adapters[usize::from(ear.adapter)];
+            let time = adapter.time(now);
+            (ear.last, ear.heard, ear.slot, ear.any) = (time, time, time, time);
+            ear.silent_from = adapter.evidence(now);
         }
     }
 
@@ -377,7 +284,17 @@ impl Watched {
             .filter_map(|e| Some((adapter(&e.adapter)?, e)))
             .map(|(adapter, e)| {
                 let loss = Loss::restored(e.heard, e.missed);
-                Ear { adapter, loss, before_run: loss, heard: 0.0, slot: 0.0, silent_from: 0.0, compared: false }
+                Ear {
+                    adapter,
+                    loss,
+                    before_run: loss,
+                    last: 0.0,
+                    heard: 0.0,
+                    slot: 0.0,
+                    any: 0.0,
+                    silent_from: 0.0,
+                    compared: false,
+                }
             })
             .collect();
         self.stored = Some(model);

@@ -5,7 +5,6 @@
 
 mod backoff;
 pub mod command;
-mod feed;
 pub mod home_assistant;
 mod ledger;
 mod life;
@@ -15,7 +14,7 @@ mod session;
 mod settings;
 mod shown;
 mod tls;
-mod topics;
+pub(in crate::sink) mod topics;
 mod trouble;
 mod wire;
 

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
-use super::feed::Feed;
 use super::home_assistant::{BIRTH, BIRTH_TOPIC};
 use super::life::{Life, TICK};
 use super::line::Line;
@@ -21,6 +20,7 @@ use super::trouble::Trouble;
 use super::wire::{Arrival, Broken, Happened, OFFLINE, ONLINE, Outbox, Pump, Verdict};
 use super::{SINK, stopped};
 use crate::health::{Health, count};
+use crate::sink::feed::Feed;
 use crate::store::{Head, Store, StoreError, Stored};
 
 /// Events read from the log at once: a few windows, so that reading is never what the broker waits for.

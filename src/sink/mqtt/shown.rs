@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::feed::Feed;
 use super::home_assistant;
 use super::ledger::Ledger;
 use super::settings::Settings;
@@ -16,6 +15,7 @@ use super::topics::Message;
 use super::wire::Broken;
 use crate::health::{Health, PartState};
 use crate::hub::{DeviceView, RowKind};
+use crate::sink::feed::Feed;
 use crate::store::{StateRow, Store, StoreError};
 
 /// Rows read at once: a large building's devices in a few reads.

@@ -1,4 +1,4 @@
-//! Reads ahead, off the async threads, so that the broker never waits for the disk.
+//! Reads ahead, off the async threads, so that nobody who is told events waits for the disk.
 
 use std::collections::VecDeque;
 use std::future::pending;
