@@ -16,7 +16,7 @@ use portcullis::event::Dialect;
 use portcullis::health::Health;
 use portcullis::hub::RowKind;
 use portcullis::identity::Identity;
-use portcullis::store::{self, DATABASE, Options, Reader, Store};
+use portcullis::store::{self, DATABASE, Filter, Options, Reader, Store};
 
 fn open(dir: &Path) -> (Store, Arc<Health>) {
     let health = Arc::new(Health::default());
@@ -148,6 +148,7 @@ async fn a_database_of_an_earlier_schema_goes_on_with_all_it_holds_and_its_digit
         let (store, health) = open(dir.path());
         assert_eq!(bodies(&store), frozen(), "schema {version}");
         assert_eq!(Some(held(&store)), codes::rows()[0].value);
+        assert_eq!(found_by_code(&store), frozen()[..3], "schema {version}");
         assert_eq!(store.state().unwrap().len(), 2);
         assert_eq!(store.log_id().to_string(), "01a20d13-b6c0-7326-a7fb-0f29c259deeb", "it is the same log");
         assert_eq!(store.cursor("mqtt").unwrap(), 2);
@@ -160,6 +161,13 @@ async fn a_database_of_an_earlier_schema_goes_on_with_all_it_holds_and_its_digit
     }
 }
 
+/// The events that are about a code, asked for by their codes.
+fn found_by_code(store: &Store) -> Vec<String> {
+    let codes = codes::events().iter().filter_map(|e| e.details.access_code_id).collect();
+    let filter = Filter { access_code_ids: codes, ..Filter::default() };
+    store.find(&filter, 100).unwrap().into_iter().map(|e| e.body).collect()
+}
+
 #[tokio::test]
 async fn a_damaged_database_of_an_earlier_schema_is_rescued_with_its_digits_sealed() {
     let dir = tempfile::tempdir().unwrap();
@@ -169,6 +177,7 @@ async fn a_damaged_database_of_an_earlier_schema_is_rescued_with_its_digits_seal
     drop(c);
     let (store, _) = open(dir.path());
     assert_eq!(bodies(&store), frozen());
+    assert_eq!(found_by_code(&store), frozen()[..3]);
     let aside = dir.path().join(format!("{DATABASE}.damaged-1"));
     std::fs::remove_file(aside).expect("it was set aside");
     assert_eq!(in_the_clear(dir.path()), Vec::<String>::new());

@@ -44,7 +44,7 @@ impl Filter {
     }
 }
 
-fn access_code_id(event: &Stored) -> Option<Uuid> {
+pub(super) fn access_code_id(event: &Stored) -> Option<Uuid> {
     let body: serde_json::Value = serde_json::from_str(&event.body).ok()?;
     body["access_code_id"].as_str()?.parse().ok()
 }
@@ -60,30 +60,33 @@ pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -
     let (first, last) = (seq_after(c, filter.after)?, seq_before(c, filter.before)?);
     let scopes = scopes(c, filter)?;
     let mut seqs = Vec::new();
-    if filter.newest_first {
-        return walk((c, seal), filter, limit, scopes.as_deref(), (first, last));
-    }
+    let span = Span { first, last, newest_first: filter.newest_first };
     if !filter.event_ids.is_empty() {
         for id in &filter.event_ids {
             seqs.extend(seq_of(c, *id)?);
         }
     } else if !filter.access_code_ids.is_empty() {
-        return walk((c, seal), filter, limit, scopes.as_deref(), (first, last));
+        for id in &filter.access_code_ids {
+            of_code(c, *id, span, &mut seqs)?;
+        }
     } else if let Some(scopes) = scopes.as_deref().filter(|s| s.len() <= SCOPES_MOST) {
         let types = types(c, &filter.event_types)?;
         for scope in scopes {
-            of_scope(c, *scope, types.as_ref(), (first, last), wanted, &mut seqs)?;
+            of_scope(c, *scope, types.as_ref(), span, wanted, &mut seqs)?;
         }
     } else if scopes.is_none() && !filter.event_types.is_empty() {
         for event_type in types(c, &filter.event_types)?.into_iter().flatten() {
-            of_type(c, event_type, (first, last), wanted, &mut seqs)?;
+            of_type(c, event_type, span, wanted, &mut seqs)?;
         }
     } else {
-        return walk((c, seal), filter, limit, scopes.as_deref(), (first, last));
+        return walk((c, seal), filter, limit, scopes.as_deref(), span);
     }
     seqs.sort_unstable();
     seqs.dedup();
     seqs.retain(|seq| (first..=last).contains(seq));
+    if filter.newest_first {
+        seqs.reverse();
+    }
     let mut events = Vec::new();
     let mut passed = 0;
     for seq in seqs {
@@ -99,20 +102,33 @@ pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -
     Ok(events)
 }
 
+/// Where in the log is looked, and from which end.
+#[derive(Clone, Copy)]
+struct Span {
+    first: u64,
+    last: u64,
+    newest_first: bool,
+}
+
+impl Span {
+    /// The question, which ends with its order, from the right end.
+    fn ordered(self, sql: &str) -> String {
+        format!("{sql}{}", if self.newest_first { " DESC" } else { "" })
+    }
+}
+
 /// Over the log between these places, event by event, in the order asked for.
 fn walk(
     (c, seal): (&Connection, &Seal),
     filter: &Filter,
     limit: usize,
     scopes: Option<&[i64]>,
-    (first, last): (u64, u64),
+    span: Span,
 ) -> Sql<Vec<Stored>> {
     let scopes: Option<HashSet<i64>> = scopes.map(|s| s.iter().copied().collect());
-    let mut places = c.prepare_cached(match filter.newest_first {
-        false => "SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq",
-        true => "SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq DESC",
-    })?;
-    let mut rows = places.query(params![first, last])?;
+    let places = "SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq";
+    let mut places = c.prepare_cached(&span.ordered(places))?;
+    let mut rows = places.query(params![span.first, span.last])?;
     let (mut events, mut passed) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
         let (seq, scope): (u64, i64) = (row.get(0)?, row.get(1)?);
@@ -168,14 +184,14 @@ fn of_scope(
     c: &Connection,
     scope: i64,
     types: Option<&Vec<i64>>,
-    (first, last): (u64, u64),
+    span: Span,
     wanted: usize,
     seqs: &mut Vec<u64>,
 ) -> Sql<()> {
-    let mut statement = c.prepare_cached(
-        "SELECT seq, type FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq",
-    )?;
-    let mut rows = statement.query(params![scope, first, last])?;
+    let places =
+        "SELECT seq, type FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
+    let mut statement = c.prepare_cached(&span.ordered(places))?;
+    let mut rows = statement.query(params![scope, span.first, span.last])?;
     let full = seqs.len().saturating_add(wanted);
     while let Some(row) = rows.next()? {
         let of_type = types.is_none_or(|types| row.get(1).is_ok_and(|t: i64| types.contains(&t)));
@@ -189,11 +205,22 @@ fn of_scope(
     Ok(())
 }
 
-fn of_type(c: &Connection, t: i64, (first, last): (u64, u64), wanted: usize, seqs: &mut Vec<u64>) -> Sql<()> {
-    let mut statement = c.prepare_cached(
-        "SELECT seq FROM event INDEXED BY event_by_type WHERE type = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4",
-    )?;
-    let rows = statement.query_map(params![t, first, last, wanted], |r| r.get(0))?;
+fn of_type(c: &Connection, t: i64, span: Span, wanted: usize, seqs: &mut Vec<u64>) -> Sql<()> {
+    let places =
+        "SELECT seq FROM event INDEXED BY event_by_type WHERE type = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
+    let mut statement = c.prepare_cached(&span.ordered(places))?;
+    let rows = statement.query_map(params![t, span.first, span.last], |r| r.get(0))?;
+    for seq in rows.take(wanted) {
+        seqs.push(seq?);
+    }
+    Ok(())
+}
+
+/// All of a code's: they are few beside the log.
+fn of_code(c: &Connection, code: Uuid, span: Span, seqs: &mut Vec<u64>) -> Sql<()> {
+    let mut statement =
+        c.prepare_cached("SELECT seq FROM code_event WHERE access_code_id = ?1 AND seq BETWEEN ?2 AND ?3")?;
+    let rows = statement.query_map(params![code.as_bytes(), span.first, span.last], |r| r.get(0))?;
     for seq in rows {
         seqs.push(seq?);
     }
@@ -271,7 +298,10 @@ mod tests {
             occurred_at: Wall(at),
             connected_account_id: Uuid::from_u128(2),
             device_id: Some(Uuid::from_u128(u128::from(n % 3))),
-            details: Details::default(),
+            details: Details {
+                access_code_id: n.is_multiple_of(4).then(|| Uuid::from_u128(u128::from(n % 8))),
+                ..Details::default()
+            },
         }
     }
 
@@ -301,6 +331,12 @@ mod tests {
             Filter { account_ids: [Uuid::from_u128(9)].into(), ..Filter::default() },
             Filter { event_ids: [events[3].event_id, events[41].event_id].into(), ..Filter::default() },
             Filter { event_ids: [Uuid::new_v4()].into(), ..Filter::default() },
+            Filter { access_code_ids: [Uuid::from_u128(4)].into(), after: time(9), ..Filter::default() },
+            Filter {
+                access_code_ids: [Uuid::from_u128(0), Uuid::from_u128(4)].into(),
+                device_ids: [Uuid::from_u128(1)].into(),
+                ..Filter::default()
+            },
         ];
         for filter in filters {
             let wanted: Vec<Uuid> =

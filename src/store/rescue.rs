@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::StoreError;
+use super::query;
 use super::reader;
 use super::schema::{self, SchemaError};
 use super::seal::Seal;
@@ -152,9 +153,8 @@ fn last(old: &Connection) -> u64 {
 
 /// True where the event was there and sound.
 fn event(old: &Connection, t: &Connection, seal: &Seal, seq: u64) -> Result<bool, rusqlite::Error> {
-    if reader::event_at(old, seal, seq)?.is_none() {
-        return Ok(false);
-    }
+    let Some(event) = reader::event_at(old, seal, seq)? else { return Ok(false) };
+    schema::index_code(t, seq, query::access_code_id(&event))?;
     let mut statement = old.prepare_cached(
         "SELECT e.scope, s.workspace_id, s.account_id, s.device_id, e.type, t.name, e.at, e.event_id, e.body, e.sum
          FROM event e JOIN scope s USING (scope) JOIN type t USING (type) WHERE e.seq = ?1",
@@ -174,7 +174,7 @@ fn event(old: &Connection, t: &Connection, seal: &Seal, seq: u64) -> Result<bool
                 "INSERT OR IGNORE INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![seq, scope, event_type, at, id, body, sum],
             )?;
-            if super::query::time_of(uuid::Uuid::from_bytes(id)).0 != at {
+            if query::time_of(uuid::Uuid::from_bytes(id)).0 != at {
                 t.execute("INSERT OR IGNORE INTO odd VALUES (?1, ?2)", params![id, seq])?;
             }
             Ok(())

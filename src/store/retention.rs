@@ -106,6 +106,7 @@ fn portion(c: &mut Connection, cutoff: Wall, bytes_most: u64) -> Result<Gone, ru
         if gone.events > 0 {
             let first: u64 = t.query_row("SELECT coalesce(min(seq), 0) FROM event", [], |r| r.get(0))?;
             t.execute("DELETE FROM odd WHERE seq < ?1", params![first])?;
+            t.execute("DELETE FROM code_event WHERE seq < ?1", params![first])?;
             t.execute("DELETE FROM undeliverable WHERE seq < ?1", params![first])?;
         }
     }

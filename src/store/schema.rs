@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::pack;
+use super::query;
 use super::reader;
 use super::seal::Seal;
 use super::sum::sum;
@@ -19,7 +20,11 @@ pub struct Step {
 }
 
 /// A step makes version `n + 1` of version `n`; version 0 is an empty file. Steps that were released are never changed.
-const STEPS: &[Step] = &[Step { sql: FIRST, then: |_, _| Ok(()) }, Step { sql: "", then: seal_all }];
+const STEPS: &[Step] = &[
+    Step { sql: FIRST, then: |_, _| Ok(()) },
+    Step { sql: "", then: seal_all },
+    Step { sql: THIRD, then: index_codes },
+];
 
 const FIRST: &str = "
     -- Facts about the database itself.
@@ -44,6 +49,12 @@ const FIRST: &str = "
         PRIMARY KEY (sink, seq)) WITHOUT ROWID;
     -- Topics at which a sink left something retained.
     CREATE TABLE retained (topic TEXT PRIMARY KEY) WITHOUT ROWID;
+";
+
+const THIRD: &str = "
+    -- Events about an access code, which one may ask for by it.
+    CREATE TABLE code_event (seq INTEGER PRIMARY KEY, access_code_id BLOB NOT NULL);
+    CREATE INDEX code_event_by_code ON code_event (access_code_id);
 ";
 
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +99,25 @@ fn migrate_with(c: &mut Connection, steps: &[Step], seal: &Seal) -> Result<(), S
     if found == 1 {
         // Digits that were in the clear are still in pages that nobody uses, and in the log.
         c.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+    }
+    Ok(())
+}
+
+/// Version 3: events about codes are found by the code.
+fn index_codes(t: &Transaction<'_>, seal: &Seal) -> Result<(), rusqlite::Error> {
+    let types = "t.name LIKE 'access_code.%' OR t.name LIKE 'lock.%'";
+    let mut events = t.prepare(&format!("{} WHERE {types}", reader::EVENT))?;
+    for event in events.query_map([], |r| reader::stored(r, seal))? {
+        let Some(event) = event? else { continue };
+        index_code(t, event.seq, query::access_code_id(&event))?;
+    }
+    Ok(())
+}
+
+/// Notes that the event at `seq` is about this code.
+pub fn index_code(c: &Connection, seq: u64, code: Option<Uuid>) -> Result<(), rusqlite::Error> {
+    if let Some(code) = code {
+        c.prepare_cached("INSERT OR IGNORE INTO code_event VALUES (?1, ?2)")?.execute(params![seq, code.as_bytes()])?;
     }
     Ok(())
 }

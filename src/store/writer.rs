@@ -17,7 +17,7 @@ use super::pack::{self, Columns};
 use super::reader::{self, Reader, cursor_sum, place, state_sum};
 use super::retention::Retention;
 use super::seal::Seal;
-use super::{Batch, Head, Options, StoreError, query, rescue};
+use super::{Batch, Head, Options, StoreError, query, rescue, schema};
 use crate::event::Event;
 use crate::health::count;
 use crate::hub::Row;
@@ -367,6 +367,7 @@ fn append(
         packed,
         sum
     ])?;
+    schema::index_code(t, seq, event.details.access_code_id)?;
     if query::time_of(event.event_id) != at {
         t.prepare_cached("INSERT OR IGNORE INTO odd VALUES (?1, ?2)")?
             .execute(params![event.event_id.as_bytes(), seq])?;
