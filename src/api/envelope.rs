@@ -1,5 +1,7 @@
 //! The envelopes of every answer: `{KEY: …, "ok": true}` or `{"error": {…}, "ok": false}`, and a `seam-request-id`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -103,6 +105,17 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+/// Most of a refused request's body that is still read, and for how long.
+const UNWANTED_MOST: usize = 64 << 10;
+const UNWANTED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Reads what a refused request still sends. Otherwise its connection is closed behind the answer, and a client that goes on using it
+/// finds its next request, which it may not repeat, unanswered.
+pub async fn read_out(request: Request) {
+    let body = axum::body::to_bytes(request.into_body(), UNWANTED_MOST);
+    let _ = tokio::time::timeout(UNWANTED_WITHIN, body).await;
 }
 
 /// Gives every answer a `seam-request-id`.

@@ -68,28 +68,36 @@ pub async fn serve(settings: &Settings, router: Router, ready: impl FnOnce(Socke
 
 /// Lets in who has a key that opens this; `/health` says that the hub lives to anybody, since load balancers have no key.
 async fn admit(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if path == "/health" {
+    if request.uri().path() == "/health" {
         return next.run(request).await;
     }
-    let refused = |status, kind, message: &str| ApiError::new(status, kind, message).into_response();
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
-    let Some(presented) = bearer.and_then(|h| h.strip_prefix("Bearer ")) else {
-        let what = "send a key: Authorization: Bearer seam_…  (portcullis keys create makes one)";
-        return refused(StatusCode::UNAUTHORIZED, "unauthorized", what);
-    };
-    match keys.check(presented.trim()) {
-        Err(error) => ApiError::internal(&error).into_response(),
-        Ok(None) => refused(StatusCode::UNAUTHORIZED, "unauthorized", "this is no key of this hub, or it was revoked"),
-        Ok(Some(key)) if key.scope < needed(request.method(), path) => {
-            let what = format!("this key may not do that; it takes one of scope {:?}", needed(request.method(), path));
-            refused(StatusCode::FORBIDDEN, "forbidden", &what.to_lowercase())
-        }
-        Ok(Some(key)) => {
-            request.extensions_mut().insert(key.scope);
+    match scope(&keys, &request) {
+        Ok(scope) => {
+            request.extensions_mut().insert(scope);
             next.run(request).await
         }
+        Err(refusal) => {
+            envelope::read_out(request).await;
+            refusal.into_response()
+        }
     }
+}
+
+/// What the key of a request opens, where that is enough for it.
+fn scope(keys: &Keys, request: &Request) -> Result<Scope, ApiError> {
+    let unauthorized = |message| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
+    let presented = bearer
+        .and_then(|h| h.strip_prefix("Bearer "))
+        .ok_or_else(|| unauthorized("send a key: Authorization: Bearer seam_…  (portcullis keys create makes one)"))?;
+    let key = keys.check(presented.trim()).map_err(|error| ApiError::internal(&error))?;
+    let key = key.ok_or_else(|| unauthorized("this is no key of this hub, or it was revoked"))?;
+    let needed = needed(request.method(), request.uri().path());
+    if key.scope < needed {
+        let what = format!("this key may not do that; it takes one of scope {needed:?}").to_lowercase();
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", what));
+    }
+    Ok(key.scope)
 }
 
 /// The least that a key must open for this. What only shows is a path that says so; all else changes something.
