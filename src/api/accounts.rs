@@ -57,7 +57,7 @@ fn workspace(app: &App) -> Value {
         "connect_partner_name": null,
         "connect_webview_customization": {},
         "is_publishable_key_auth_enabled": false,
-        "is_sandbox": app.names.simulated,
+        "is_sandbox": app.simulator.is_some(),
         "is_suspended": false,
         "organization_id": null,
     })

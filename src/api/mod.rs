@@ -11,6 +11,7 @@ mod locks;
 mod noise;
 mod page;
 mod params;
+pub mod simulate;
 pub mod tcp;
 pub mod undeliverable;
 mod webhooks;
@@ -32,6 +33,7 @@ use crate::hub::{Command, CommandError};
 use crate::identity::Identity;
 use crate::store::Store;
 use envelope::{Answer, ApiError};
+use simulate::Simulator;
 
 /// What the handlers work with. Nothing is shown that is not on disk: devices and events are read from the store.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub struct App {
     pub health: Arc<Health>,
     /// Held by whoever changes what is read first: the rows that are the API's own.
     pub own_rows: Arc<tokio::sync::Mutex<()>>,
+    /// The building, where it is a demo's.
+    pub simulator: Option<Simulator>,
 }
 
 /// What of the configuration the API shows or needs.
@@ -52,14 +56,12 @@ pub struct Names {
     pub state_dir: PathBuf,
     /// Links begin with https.
     pub tls: bool,
-    /// The building is a demo's.
-    pub simulated: bool,
 }
 
 impl Names {
     pub fn new(config: &Config) -> Names {
         let tls = config.http.tls_cert_file.is_some();
-        Names { hub: config.hub.name.clone(), state_dir: config.state_dir.clone(), tls, simulated: false }
+        Names { hub: config.hub.name.clone(), state_dir: config.state_dir.clone(), tls }
     }
 }
 
@@ -76,7 +78,8 @@ impl App {
 }
 
 pub fn router(app: App) -> Router {
-    Router::new()
+    let simulate = app.simulator.is_some().then(simulate::routes).unwrap_or_default();
+    simulate
         .route("/health", read(health))
         .route("/events/list", read(events::list))
         .route("/events/get", read(events::get))
@@ -134,11 +137,14 @@ fn remove<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
 }
 
 async fn no_such_path(request: Request) -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {} here", request.uri().path()))
+    let what = format!("there is no {} here", request.uri().path());
+    envelope::read_out(request).await;
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", what)
 }
 
 async fn no_such_method(request: Request) -> ApiError {
     let what = format!("{} does not answer to {}", request.uri().path(), request.method());
+    envelope::read_out(request).await;
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", what)
 }
 

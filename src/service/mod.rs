@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 
 pub use lock::{LockError, StateLock};
 
+use crate::api::simulate::Simulator;
 use crate::config::Config;
 use crate::engine::{Clock, Engine, Hand};
 use crate::health::Health;
@@ -111,6 +112,15 @@ pub struct Running {
 impl Running {
     /// Starts everything that the configuration asks for, in the time that `clock` tells.
     pub async fn start(config: Config, clock: Clock) -> Result<Running, ServiceError> {
+        Running::start_simulated(config, clock, None).await
+    }
+
+    /// And the API can tell the building of a demo what to do.
+    pub async fn start_simulated(
+        config: Config,
+        clock: Clock,
+        simulator: Option<Simulator>,
+    ) -> Result<Running, ServiceError> {
         let dir = config.state_dir.clone();
         let lock = StateLock::take(&dir)?;
         let identity = Identity::load_or_make(&dir, config.hub.workspace_id)?;
@@ -133,7 +143,8 @@ impl Running {
             },
             move || beat.beat(),
         ));
-        let shared = Shared::new(identity.clone(), store.clone(), hand.clone(), health.clone(), clock);
+        let mut shared = Shared::new(identity.clone(), store.clone(), hand.clone(), health.clone(), clock);
+        shared.simulator = simulator;
         let parts = Parts::start(&config, shared, asked);
         let watchdog = tokio::spawn(notify::watchdog(heart, hand.inputs()));
         tracing::info!(

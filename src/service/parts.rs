@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::supervise::{Part, stopped};
+use crate::api::simulate::Simulator;
 use crate::api::{self, App};
 use crate::config::{Config, ZwaveSection};
 use crate::engine::{Clock, Hand};
@@ -47,6 +48,7 @@ pub struct Shared {
     pub health: Arc<Health>,
     pub clock: Clock,
     own_rows: Arc<tokio::sync::Mutex<()>>,
+    pub simulator: Option<Simulator>,
     asked: Arc<Mutex<Vec<Ask>>>,
     /// What the radio's ear knows of our devices; kept while the radio is restarted.
     intake: Arc<Mutex<Intake>>,
@@ -249,8 +251,8 @@ impl Parts {
     }
 
     fn app(&self, names: api::Names) -> App {
-        let Shared { identity, store, hand, health, own_rows, .. } = self.shared.clone();
-        App { identity, names: Arc::new(names), store, hand, health, own_rows }
+        let Shared { identity, store, hand, health, simulator, own_rows, .. } = self.shared.clone();
+        App { identity, names: Arc::new(names), store, hand, health, own_rows, simulator }
     }
 
     fn http(&self, section: &Section, settings: api::tcp::Settings, names: api::Names) -> Part {
@@ -298,6 +300,7 @@ impl Shared {
             hand,
             health,
             clock,
+            simulator: None,
             own_rows: Arc::default(),
             asked: Arc::default(),
             intake: Arc::default(),

@@ -3,6 +3,7 @@
 mod account;
 #[cfg(feature = "embedded-broker")]
 mod broker;
+mod simulate;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -103,7 +104,9 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     let topics = format!("{}/{}", config.mqtt.prefix, config.hub.name);
     let intake = Intake::new(config.known());
     let clock = Clock::at_speed(args.speed);
-    let running = Running::start(config, clock.clone()).await?;
+    let (simulator, asked) = mpsc::channel(simulate::AT_ONCE);
+    let running = Running::start_simulated(config, clock.clone(), Some(simulator)).await?;
+    let simulated = tokio::spawn(simulate::obey(bridge.clone(), asked));
 
     reachable(&http).await?;
 
@@ -143,6 +146,7 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         }
     };
     life.abort();
+    simulated.abort();
     running.stop(true).await;
     told
 }
@@ -163,7 +167,11 @@ async fn live(
     }
     loop {
         tokio::time::sleep(clock.until(building.next_at())).await;
-        for happening in building.step() {
+        let happenings = building.step();
+        // Where somebody operates a door from afar, the people of the building let it be for a while.
+        let is_attended = |h: &Happening| matches!(h, Happening::Zwave(node, _) if bridge.is_attended(*node));
+        let let_be = happenings.iter().any(is_attended);
+        for happening in happenings {
             match happening {
                 Happening::Advert(advert) => {
                     if let Some(report) = intake.advert(clock.mono(), &adapter, &advert)
@@ -172,6 +180,7 @@ async fn live(
                         return;
                     }
                 }
+                Happening::Zwave(..) | Happening::Story(_) if let_be => {}
                 Happening::Zwave(node, what) => bridge.happen(node, what),
                 Happening::Story(line) => {
                     let _ = story.try_send((clock.now().wall, line));

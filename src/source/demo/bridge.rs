@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::building::{FRONT_DOOR, OFFICE, Zwave};
+use super::building::{FRONT_DOOR, OFFICE, STAIRWELL, Zwave};
 use super::lock::{DIGITS, MOTOR, SLOTS, Written};
 use super::nodes::{
     ACCESS_CONTROL, BATTERY, DOOR_LOCK, MULTILEVEL_SENSOR, NOTIFICATION, Node, Place, USER_CODE, asked, dump, nodes,
@@ -19,6 +20,13 @@ use super::nodes::{
 };
 
 const HOME: u32 = 0x7e57_de30;
+/// So long (of the world's time) the people of the building keep away from what is operated from afar: whoever does it and looks what
+/// comes of it shall see that alone.
+const ATTENDED_FOR: Duration = Duration::from_secs(15);
+/// The stairwell at rest, and a noise that is above every threshold for longer than the built-in ones want (60 s).
+const QUIET_DB: f64 = 41.0;
+const LOUD_DB: f64 = 95.0;
+const LOUD_FOR: Duration = Duration::from_secs(75);
 /// Events that a slow client may be behind; the hub is never this slow.
 const BEHIND: usize = 256;
 
@@ -29,6 +37,8 @@ pub struct Bridge {
     address: SocketAddr,
     /// Virtual seconds in a second.
     speed: f64,
+    /// When each node was last operated from afar.
+    attended: Arc<Mutex<BTreeMap<u16, Instant>>>,
 }
 
 impl Bridge {
@@ -36,8 +46,8 @@ impl Bridge {
     pub async fn start(speed: f64) -> std::io::Result<Bridge> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let bridge =
-            Bridge { nodes: Arc::new(Mutex::new(nodes())), events: broadcast::channel(BEHIND).0, address, speed };
+        let (events, nodes) = (broadcast::channel(BEHIND).0, Arc::new(Mutex::new(nodes())));
+        let bridge = Bridge { nodes, events, address, speed, attended: Arc::default() };
         let server = bridge.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -92,7 +102,55 @@ impl Bridge {
         self.nodes.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn is_lock(&self, node: u16) -> bool {
+    /// Someone programs digits at the lock itself, in a slot that is free.
+    pub fn program_anywhere(&self, node: u16, digits: &str) -> Written {
+        let free = self.nodes().get(&node).and_then(|n| (1..=SLOTS).rev().find(|slot| n.codes.get(*slot).is_none()));
+        free.map_or(Written::Invalid, |slot| self.program(node, slot, Some(digits)))
+    }
+
+    /// Digits are entered at a keypad: they open the door, or are refused. False where there is no keypad.
+    pub fn enter(&self, node: u16, digits: &str) -> bool {
+        if !self.is_lock(node) {
+            return false;
+        }
+        self.attend(node);
+        let user = self.nodes().get(&node).and_then(|n| (1..=SLOTS).find(|slot| n.codes.get(*slot) == Some(digits)));
+        match user {
+            Some(user) => self.happen(node, Zwave::Keypad { locked: false, user }),
+            None => self.happen(node, Zwave::TooManyCodes),
+        }
+        true
+    }
+
+    /// It becomes loud, for as long as any threshold wants, and quiet again. False where nothing hears it.
+    pub fn make_noise(&self, node: u16) -> bool {
+        if node != STAIRWELL {
+            return false;
+        }
+        self.attend(node);
+        // Quiet first: a noise that goes on is no new one.
+        self.happen(node, Zwave::Loudness(QUIET_DB));
+        self.happen(node, Zwave::Loudness(LOUD_DB));
+        let bridge = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LOUD_FOR.div_f64(bridge.speed)).await;
+            bridge.happen(node, Zwave::Loudness(QUIET_DB));
+        });
+        true
+    }
+
+    /// Someone operates a node from afar.
+    pub fn attend(&self, node: u16) {
+        self.attended.lock().unwrap_or_else(|e| e.into_inner()).insert(node, Instant::now());
+    }
+
+    /// Whether that was a moment ago.
+    pub fn is_attended(&self, node: u16) -> bool {
+        let attended = self.attended.lock().unwrap_or_else(|e| e.into_inner());
+        attended.get(&node).is_some_and(|at| at.elapsed() < ATTENDED_FOR)
+    }
+
+    pub fn is_lock(&self, node: u16) -> bool {
         matches!(node, FRONT_DOOR | OFFICE)
     }
 
@@ -102,6 +160,7 @@ impl Bridge {
 
     /// The motor turns, and the lock reports; one that is jammed reports that.
     fn turn(&self, node: u16, locked: bool) {
+        self.attend(node);
         let (bridge, jammed) = (self.clone(), place(NOTIFICATION, "Access Control", Some("Lock state")));
         tokio::spawn(async move {
             tokio::time::sleep(MOTOR.div_f64(bridge.speed)).await;
