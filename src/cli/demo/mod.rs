@@ -18,14 +18,15 @@ use super::{Context, Failure};
 use crate::api::keys::{Keys, Scope};
 use crate::config::Config;
 use crate::engine::Clock;
-use crate::hub::Input;
+use crate::hub::{Input, RowKind};
 use crate::service::{self, Running};
 use crate::signal::{Link, LinkNews};
 use crate::source::Inputs;
 use crate::source::ble::intake::Intake;
 use crate::source::demo::bridge::Bridge;
 use crate::source::demo::building::{Building, Happening};
-use crate::source::demo::devices::{FITTINGS, KEY, Model};
+use crate::source::demo::devices::{FITTINGS, Fitting, KEY, Model};
+use crate::store::Store;
 use crate::time::Wall;
 use account::Account;
 
@@ -34,6 +35,9 @@ const USUAL_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 
 
 /// The demo's configuration, in its state directory: with it, every verb works on the demo.
 const CONFIG: &str = "config.toml";
+
+/// Every device of the building is heard within 3 virtual seconds.
+const MEETING_MOST: Duration = Duration::from_secs(5);
 
 /// Lines of the account that may wait for a slow terminal; what is beyond is told by the events anyway.
 const STORIES: usize = 256;
@@ -111,6 +115,10 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     reachable(&http).await?;
 
     let mut account = Account::open(&running.store, json)?;
+    let (story, mut stories) = mpsc::channel(STORIES);
+    let everybody = named().count() + bridge.size();
+    let life = tokio::spawn(live(Building::new(args.seed), intake, clock, bridge, running.hand.inputs(), story));
+    met(&running.store, everybody).await;
     if json {
         let http = format!("http://{http}");
         let config = state.0.join(CONFIG);
@@ -123,8 +131,6 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         println!("The API answers on http://{http}; for example");
         println!("    curl -sH 'Authorization: Bearer {}' http://{http}/devices/list\n", api_key.reveal());
     }
-    let (story, mut stories) = mpsc::channel(STORIES);
-    let life = tokio::spawn(live(Building::new(args.seed), intake, clock, bridge, running.hand.inputs(), story));
     let over = async {
         match args.seconds {
             Some(n) => tokio::time::sleep(Duration::from_secs(n)).await,
@@ -133,6 +139,8 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     };
     tokio::pin!(over);
     let mut head = running.store.head();
+    // What came before it was ready.
+    head.mark_changed();
     let told = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
@@ -201,6 +209,27 @@ async fn reachable(address: &str) -> Result<(), Failure> {
     tokio::time::timeout(Duration::from_secs(5), listens).await.map_err(none)
 }
 
+/// Comes back when so many devices have been met: who asks at once shall find the building. A slow one is not waited for.
+async fn met(store: &Store, everybody: usize) {
+    let mut head = store.head();
+    let meet = async {
+        loop {
+            head.borrow_and_update();
+            let rows = store.rows_after(RowKind::Device, "", usize::MAX).unwrap_or_default();
+            let met = rows.iter().filter_map(|row| row.value.as_ref()).filter(|d| d["online"] == true);
+            if met.count() >= everybody || head.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(MEETING_MOST, meet).await;
+}
+
+/// The Bluetooth devices that are the building's own.
+fn named() -> impl Iterator<Item = &'static Fitting> {
+    FITTINGS.iter().filter(|f| !f.name.is_empty())
+}
+
 /// The usual address, or another where that is taken.
 fn free_address(usual: SocketAddr) -> std::io::Result<SocketAddr> {
     let bound = TcpListener::bind(usual).or_else(|_| TcpListener::bind("127.0.0.1:0"))?;
@@ -227,7 +256,7 @@ url = "{}"
 "#,
         bridge.url()
     );
-    for fitting in FITTINGS.iter().filter(|f| !f.name.is_empty()) {
+    for fitting in named() {
         text += &format!("[[devices]]\naddress = \"{}\"\nname = \"{}\"\n", fitting.address, fitting.name);
         if fitting.model == Model::BthomeLock {
             text += &format!("bindkey = \"{}\"\n", hex::encode(KEY));

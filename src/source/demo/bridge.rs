@@ -57,6 +57,11 @@ impl Bridge {
         Ok(bridge)
     }
 
+    /// How many nodes it has.
+    pub fn size(&self) -> usize {
+        self.nodes().len()
+    }
+
     pub fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
