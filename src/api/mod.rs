@@ -1,5 +1,6 @@
 //! The HTTP API in Seam's shape. One router: it answers on the control socket ([`control`]) and, with keys, over TCP.
 
+mod access_codes;
 pub mod accounts;
 pub mod control;
 pub mod device_shape;
@@ -14,6 +15,7 @@ mod params;
 pub mod simulate;
 pub mod tcp;
 pub mod undeliverable;
+mod unmanaged_codes;
 mod webhooks;
 
 use std::path::PathBuf;
@@ -99,6 +101,20 @@ pub fn router(app: App) -> Router {
         .route("/locks/unlock_door", post(locks::unlock_door))
         .route("/action_attempts/list", read(locks::list_attempts))
         .route("/action_attempts/get", read(locks::get_attempt))
+        .route("/access_codes/list", read(access_codes::list))
+        .route("/access_codes/get", read(access_codes::get))
+        .route("/access_codes/create", post(access_codes::create))
+        .route("/access_codes/create_multiple", post(access_codes::create_multiple).put(access_codes::create_multiple))
+        .route("/access_codes/update", change(access_codes::update))
+        .route("/access_codes/update_multiple", change(access_codes::update_multiple))
+        .route("/access_codes/delete", remove(access_codes::delete))
+        .route("/access_codes/generate_code", read(access_codes::generate_code))
+        .route("/access_codes/pull_backup_access_code", post(access_codes::pull_backup))
+        .route("/access_codes/unmanaged/list", read(unmanaged_codes::list))
+        .route("/access_codes/unmanaged/get", read(unmanaged_codes::get))
+        .route("/access_codes/unmanaged/update", change(unmanaged_codes::update))
+        .route("/access_codes/unmanaged/convert_to_managed", change(unmanaged_codes::convert))
+        .route("/access_codes/unmanaged/delete", remove(unmanaged_codes::delete))
         .route("/noise_sensors/list", read(noise::list))
         .route("/noise_sensors/noise_thresholds/list", read(noise::list_thresholds))
         .route("/noise_sensors/noise_thresholds/get", read(noise::get_threshold))

@@ -133,6 +133,15 @@ impl Params {
         }
     }
 
+    /// Whether it is given, and as null.
+    pub fn is_null(&self, key: &str) -> bool {
+        match self.given.get(key) {
+            Some(Given::Json(value)) => value.is_null(),
+            Some(Given::Query(values)) => values.iter().all(String::is_empty),
+            None => false,
+        }
+    }
+
     /// The one value of a scalar; `None` where it is absent or null.
     fn scalar(&mut self, key: &str) -> Option<Value> {
         match self.given.remove(key)? {

@@ -1,19 +1,25 @@
 //! `*/simulate/*`: what the building of a demo can be told to do. A real building has none of these paths.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::App;
+use super::access_codes::shown;
 use super::envelope::{Answer, ApiError};
 use super::events::read;
 use super::params::Params;
 use crate::hub::RowKind;
 use crate::signal::{DeviceKey, Secret};
+
+/// The lock tells that it was programmed, and then its slot is read.
+const FOUND_WITHIN: Duration = Duration::from_secs(10);
 
 /// Something that shall happen to a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +49,7 @@ pub type Simulator = mpsc::Sender<Simulated>;
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/noise_sensors/simulate/trigger_noise_threshold", post(trigger_noise_threshold))
+        .route("/access_codes/simulate/create_unmanaged_access_code", post(create_unmanaged_code))
         .route("/locks/simulate/keypad_code_entry", post(keypad_code_entry))
         .route("/locks/simulate/manual_lock_via_keypad", post(manual_lock_via_keypad))
 }
@@ -66,6 +73,31 @@ async fn manual_lock_via_keypad(State(app): State<App>, mut params: Params) -> R
     params.end()?;
     happen(&app, device_id, Happening::KeypadLock).await?;
     Ok(attempt("SIMULATE_MANUAL_LOCK_VIA_KEYPAD"))
+}
+
+/// Someone programs a code at the lock; answers once the hub has found it there.
+async fn create_unmanaged_code(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
+    let (device_id, code) = (params.must_uuid("device_id"), params.must_text("code"));
+    // A Z-Wave lock keeps no names.
+    params.text("name");
+    params.end()?;
+    happen(&app, device_id, Happening::Programmed(Secret::new(code.clone()))).await?;
+    let found = tokio::time::timeout(FOUND_WITHIN, found(&app, device_id, &code)).await;
+    let late = |_| ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "the hub has not read the code back yet");
+    Ok(Answer::of("access_code", shown(found.map_err(late)??, true)))
+}
+
+async fn found(app: &App, device_id: Uuid, digits: &str) -> Result<Value, ApiError> {
+    let mut head = app.store.head();
+    loop {
+        head.borrow_and_update();
+        let rows = read(app.store.clone(), |store| store.rows_after(RowKind::Code, "", usize::MAX)).await?;
+        let is_it = |c: &Value| c["device_id"] == json!(device_id) && c["code"] == digits && c["is_managed"] == false;
+        if let Some(code) = rows.into_iter().filter_map(|row| row.value).find(is_it) {
+            return Ok(code);
+        }
+        head.changed().await.map_err(|e| ApiError::internal(&e))?;
+    }
 }
 
 /// Seam answers these with an attempt. Ours is over with the answer, and not remembered.

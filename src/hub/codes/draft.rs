@@ -7,6 +7,8 @@ use crate::time::Wall;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CodeDraft {
     pub name: Option<String>,
+    /// What codes that were made together have in common.
+    pub common_code_key: Option<String>,
     /// Without them the hub makes some up.
     pub code: Option<Secret>,
     pub starts_at: Option<Wall>,
