@@ -19,4 +19,5 @@ pub mod sink;
 pub mod source;
 pub mod store;
 pub mod time;
+mod tls;
 pub mod trust;

@@ -113,6 +113,17 @@ fn each_mistake_is_one_line_with_its_path_and_the_way_out() {
         ("[ble]\nadapters = [\"usb\"]".into(), "ble.adapters", "hci0"),
         ("[[zwave]]\nname = \"main\"".into(), "zwave[0].url", "ws://127.0.0.1:3000"),
         ("[[zwave]]\nname = \"main\"\nurl = \"http://h\"".into(), "zwave[0].url", "ws"),
+        ("[[zwave]]\nname = \"main\"\nurl = \"ws://u:p@h\"".into(), "zwave[0].url", "password_file"),
+        (
+            "[[zwave]]\nname = \"main\"\nurl = \"ws://h\"\nca_file = \"/etc/hostname\"".into(),
+            "zwave[0].ca_file",
+            "wss://",
+        ),
+        (
+            "[[zwave]]\nname = \"main\"\nurl = \"ws://h\"\npassword_file = \"/etc/hostname\"".into(),
+            "zwave[0].password_file",
+            "username",
+        ),
         ("[zwave]\nname = \"main\"".into(), "zwave", "[[zwave]]"),
         ("hub = 3".into(), "hub", "[hub]"),
         ("[http]\nlisten = \"8470\"".into(), "http.listen", "127.0.0.1:8470"),

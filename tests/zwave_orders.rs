@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis::config::Config;
+use portcullis::config::{Config, ZwaveSection};
 use portcullis::engine::Clock;
 use portcullis::health::Health;
 use portcullis::hub::{Action, Command, Input, RowKind};
@@ -43,8 +43,13 @@ impl Link {
         let (actions, asked) = mpsc::unbounded_channel();
         let (hand, inputs) = mpsc::channel(4096);
         tokio::spawn(link::run(link::Network {
-            name: "main".into(),
-            url: rig.url.clone(),
+            server: ZwaveSection {
+                name: "main".into(),
+                url: rig.url.clone(),
+                username: None,
+                password_file: None,
+                ca_file: None,
+            },
             rules: Rules::new(),
             inputs: hand,
             actions: asked,

@@ -81,8 +81,7 @@ fn bridges(config: &Config, clock: &Clock, tape: &Arc<Mutex<Tape>>, health: Arc<
         let (inputs, mut heard) = mpsc::channel(64);
         let (ask, actions) = mpsc::unbounded_channel();
         let network = link::Network {
-            name: network.name.as_str().into(),
-            url: network.url.clone(),
+            server: network.clone(),
             rules: Default::default(),
             inputs,
             actions,

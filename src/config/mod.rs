@@ -113,7 +113,8 @@ impl Config {
     }
 
     fn read(mut t: Table, beside: &Path, problems: &Problems) -> Config {
-        let networks: Vec<_> = t.sections("zwave").into_iter().map(|t| (t.path(""), ZwaveSection::read(t))).collect();
+        let networks: Vec<_> =
+            t.sections("zwave").into_iter().map(|t| (t.path(""), ZwaveSection::read(t, beside))).collect();
         let devices = t.sections("devices").into_iter().map(|t| (t.path(""), DeviceSection::read(t, beside)));
         let devices: Vec<_> = devices.filter_map(|(path, device)| Some((path, device?))).collect();
         once(problems, &networks, "name", |n| (!n.name.is_empty()).then(|| n.name.clone()));

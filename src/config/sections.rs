@@ -105,15 +105,32 @@ impl BleSection {
 pub struct ZwaveSection {
     pub name: String,
     pub url: String,
+    /// For whoever stands in front of the server: it has no accounts of its own.
+    pub username: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
 }
 
 impl ZwaveSection {
     /// What could not be read is empty, and complained about.
-    pub(super) fn read(mut t: Table) -> ZwaveSection {
+    pub(super) fn read(mut t: Table, beside: &Path) -> ZwaveSection {
         let name = t.must("name", "\"main\"", check::topic_level);
-        let url = t.must("url", "\"ws://127.0.0.1:3000\"", check::url(&["ws"], true, "ws://127.0.0.1:3000"));
+        let url = t.must("url", "\"ws://127.0.0.1:3000\"", check::url(&["ws", "wss"], true, "ws://127.0.0.1:3000"));
+        let section = ZwaveSection {
+            name: name.unwrap_or_default(),
+            url: url.unwrap_or_default(),
+            username: t.maybe("username", check::text),
+            password_file: t.maybe("password_file", check::file(beside)),
+            ca_file: t.maybe("ca_file", check::file(beside)),
+        };
+        if section.password_file.is_some() && section.username.is_none() {
+            t.wrong("password_file", "has no username beside it; username = \"…\" would be right");
+        }
+        if section.ca_file.is_some() && !section.url.starts_with("wss://") {
+            t.wrong("ca_file", "is for TLS, and url has none; url = \"wss://…\" would be right");
+        }
         t.end();
-        ZwaveSection { name: name.unwrap_or_default(), url: url.unwrap_or_default() }
+        section
     }
 }
 

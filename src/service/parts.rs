@@ -238,8 +238,7 @@ impl Parts {
             let (ask, actions) = mpsc::unbounded_channel();
             shared.asked.lock().unwrap_or_else(|e| e.into_inner()).push(ask);
             link::run(link::Network {
-                name: network.name.as_str().into(),
-                url: network.url.clone(),
+                server: network.clone(),
                 rules: rules.clone(),
                 inputs: shared.hand.inputs(),
                 actions,

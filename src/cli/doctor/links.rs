@@ -10,6 +10,7 @@ use zbus::fdo;
 use super::Finding;
 use crate::config::{Config, ZwaveSection};
 use crate::source::zwave::bridge::SCHEMAS;
+use crate::source::zwave::socket;
 
 /// On this machine or in this house everything answers at once; longer is broken.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -105,7 +106,7 @@ async fn adapters() -> Result<Vec<Adapter>, Box<Finding>> {
 pub async fn zwave(network: &ZwaveSection) -> Finding {
     let part = format!("zwave/{}", network.name);
     let greeting = timeout(ANSWER_WITHIN, async {
-        let (mut socket, _) = tokio_tungstenite::connect_async(&network.url).await.map_err(|e| e.to_string())?;
+        let mut socket = socket::connect(network).await.map_err(|e| e.to_string())?;
         match socket.next().await {
             Some(Ok(message)) => Ok(message.into_data()),
             Some(Err(e)) => Err(e.to_string()),

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::settings::{Settings, Version};
-use super::tls::{self, TlsError};
+use super::tls;
 use super::topics::Message;
+use crate::tls::TlsError;
 
 mod v4;
 mod v5;

@@ -10,15 +10,14 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use super::socket::{self, ConnectError, Socket};
 use super::{Bridge, Rules};
+use crate::config::ZwaveSection;
 use crate::engine::Clock;
 use crate::health::{Health, count};
 use crate::hub::{Action, Input};
@@ -26,8 +25,6 @@ use crate::signal::{DownReason, LinkNews};
 use crate::source::Inputs;
 use crate::time::Mono;
 
-/// A dump of a network with 232 nodes is 10 to 20 MB; four times that is no honest message.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// A server on the same box or in the same house answers at once; one that does not in this time is not there.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// After a connection, the server's greeting and its dump are due: a big network on a slow Pi takes seconds.
@@ -49,17 +46,13 @@ const STICK_GRACE: Duration = Duration::from_secs(10);
 /// At the most this long after the server is back, it is noticed.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 /// Why a connection ended, or never came to be.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
-    #[error("cannot connect: {0}; is zwave-js-server running, and is the url of this network right?")]
-    Connect(tungstenite::Error),
+    #[error("{0}")]
+    Connect(ConnectError),
     #[error("no answer within {} s", CONNECT_WITHIN.as_secs())]
     Timeout,
-    #[error("the server refuses us (HTTP {0}); check the credentials in the url of this network")]
-    Refused(u16),
     #[error("the server's driver is not ready: the Z-Wave stick is missing or still starting")]
     DriverDown,
     #[error("the server and this hub share no schema; update the older of the two")]
@@ -79,7 +72,7 @@ enum Ended {
 impl Ended {
     fn reason(&self) -> DownReason {
         match self {
-            Ended::Refused(_) => DownReason::Refused,
+            Ended::Connect(ConnectError::Refused(_)) => DownReason::Refused,
             Ended::DriverDown => DownReason::DriverDown,
             Ended::Incompatible => DownReason::Incompatible,
             _ => DownReason::Unreachable,
@@ -89,8 +82,7 @@ impl Ended {
 
 /// What a link is made from.
 pub struct Network {
-    pub name: Arc<str>,
-    pub url: String,
+    pub server: ZwaveSection,
     pub rules: Rules,
     pub inputs: Inputs,
     /// What the hub asks of any source; other networks' business is passed over.
@@ -120,10 +112,11 @@ pub enum LinkError {
 
 /// Keeps the link up until the hub stops.
 pub async fn run(network: Network) -> Result<(), LinkError> {
-    let bridge = Bridge::new(network.name.clone()).with_rules(network.rules.clone());
-    let part = format!("zwave/{}", network.name);
+    let name: Arc<str> = network.server.name.as_str().into();
+    let bridge = Bridge::new(name.clone()).with_rules(network.rules.clone());
+    let part = format!("zwave/{name}");
     let mut link =
-        LinkState { part, network, bridge, was_up: false, down: None, since: Instant::now(), pause: PAUSE_MIN };
+        LinkState { name, part, network, bridge, was_up: false, down: None, since: Instant::now(), pause: PAUSE_MIN };
     loop {
         let ended = link.connection().await;
         if matches!(ended, Ended::Stopping) {
@@ -135,6 +128,8 @@ pub async fn run(network: Network) -> Result<(), LinkError> {
 }
 
 struct LinkState {
+    /// Of the network.
+    name: Arc<str>,
     network: Network,
     bridge: Bridge,
     /// The name in `health`.
@@ -158,8 +153,8 @@ async fn reached(at: Option<Instant>) {
 impl LinkState {
     /// One connection, from the first packet to its end.
     async fn connection(&mut self) -> Ended {
-        let url = self.network.url.clone();
-        let mut connecting = std::pin::pin!(connect(&url));
+        let server = self.network.server.clone();
+        let mut connecting = std::pin::pin!(connect(&server));
         let mut socket = loop {
             tokio::select! {
                 connected = &mut connecting => match connected {
@@ -251,7 +246,7 @@ impl LinkState {
         let Ok(message) = serde_json::from_slice::<Value>(text) else {
             count(&health.zwave.malformed);
             // Never the text itself: it may carry a code.
-            tracing::warn!(network = %self.network.name, bytes = text.len(), "zwave.not_json");
+            tracing::warn!(network = %self.name, bytes = text.len(), "zwave.not_json");
             return Ok(false);
         };
         self.tap(Tapped::Message(&message));
@@ -260,7 +255,7 @@ impl LinkState {
         let malformed = self.bridge.malformed() - before;
         if malformed > 0 {
             health.zwave.malformed.fetch_add(malformed, Ordering::Relaxed);
-            tracing::debug!(network = %self.network.name, malformed, bytes = text.len(), "zwave.malformed");
+            tracing::debug!(network = %self.name, malformed, bytes = text.len(), "zwave.malformed");
         }
         let mut up = false;
         let mut ended = None;
@@ -271,7 +266,7 @@ impl LinkState {
                     self.was_up = true;
                     self.down = None;
                     self.pause = PAUSE_MIN;
-                    tracing::info!(network = %self.network.name, home_id = format!("{home:08x}"), "zwave.up");
+                    tracing::info!(network = %self.name, home_id = format!("{home:08x}"), "zwave.up");
                     health.set(&self.part, true, format!("connected, home id {home:08x}"));
                 }
                 // Told by the end of the connection.
@@ -296,7 +291,7 @@ impl LinkState {
 
     fn tap(&self, what: Tapped<'_>) {
         if let Some(tap) = &self.network.tap {
-            tap(self.network.clock.mono(), &self.network.name, what);
+            tap(self.network.clock.mono(), &self.name, what);
         }
     }
 
@@ -319,7 +314,7 @@ impl LinkState {
             self.since = Instant::now();
         }
         if self.down.is_none_or(|(before, _)| before != reason) {
-            tracing::warn!(network = %self.network.name, ?reason, why, "zwave.down");
+            tracing::warn!(network = %self.name, ?reason, why, "zwave.down");
             self.down = Some((reason, false));
         }
     }
@@ -366,17 +361,10 @@ impl LinkState {
     }
 }
 
-async fn connect(url: &str) -> Result<Socket, Ended> {
-    let config =
-        WebSocketConfig::default().max_message_size(Some(MESSAGE_BYTES_MAX)).max_frame_size(Some(MESSAGE_BYTES_MAX));
-    let connecting = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
-    match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
+async fn connect(server: &ZwaveSection) -> Result<Socket, Ended> {
+    match tokio::time::timeout(CONNECT_WITHIN, socket::connect(server)).await {
         Err(_) => Err(Ended::Timeout),
-        Ok(Ok((socket, _))) => Ok(socket),
-        Ok(Err(tungstenite::Error::Http(answer))) if matches!(answer.status().as_u16(), 401 | 403) => {
-            Err(Ended::Refused(answer.status().as_u16()))
-        }
-        Ok(Err(error)) => Err(Ended::Connect(error)),
+        Ok(connected) => connected.map_err(Ended::Connect),
     }
 }
 

@@ -12,6 +12,7 @@ mod map;
 mod node;
 mod orders;
 mod radio;
+pub mod socket;
 #[cfg(test)]
 mod tests;
 mod wire;
