@@ -1,6 +1,7 @@
 //! The one loop: inputs go through the hub, what they came to goes to the store, and only then to anybody.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use chrono::Utc;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use crate::health::Health;
 use crate::hub::{Action, Command, CommandError, CommandId, Hub, Input, Output, Reply};
 use crate::store::{Batch, Store};
 use crate::time::{Mono, Now, Wall};
@@ -87,6 +89,7 @@ pub struct Engine {
     hub: Hub,
     clock: Clock,
     store: Store,
+    health: Arc<Health>,
     inputs: mpsc::Receiver<Input>,
     actions: mpsc::UnboundedSender<Action>,
     waiting: Waiting,
@@ -94,11 +97,17 @@ pub struct Engine {
 
 impl Engine {
     /// `actions` gets what the hub asks of the sources, after it is on disk.
-    pub fn new(hub: Hub, clock: Clock, store: Store, actions: mpsc::UnboundedSender<Action>) -> (Engine, Hand) {
+    pub fn new(
+        hub: Hub,
+        clock: Clock,
+        store: Store,
+        health: Arc<Health>,
+        actions: mpsc::UnboundedSender<Action>,
+    ) -> (Engine, Hand) {
         let (sender, inputs) = mpsc::channel(INPUTS);
         let waiting = Waiting::default();
         let hand = Hand { inputs: sender, waiting: waiting.clone() };
-        (Engine { hub, clock, store, inputs, actions, waiting }, hand)
+        (Engine { hub, clock, store, health, inputs, actions, waiting }, hand)
     }
 
     /// Runs until `stop` comes, or every [`Hand`] is gone. `alive` is called after every turn: it feeds the watchdog.
@@ -130,6 +139,7 @@ impl Engine {
     fn turn(&mut self, input: Input) {
         let mut out = Output::default();
         self.hub.step(self.clock.now(), input, &mut out);
+        self.health.hub.strangers_refused.store(self.hub.strangers_refused(), Ordering::Relaxed);
         self.record(out);
     }
 

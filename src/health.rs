@@ -13,6 +13,7 @@ use crate::source::ble::decode::Reject;
 
 #[derive(Debug, Default, Serialize)]
 pub struct Health {
+    pub hub: HubCounters,
     pub ble: BleCounters,
     pub zwave: ZwaveCounters,
     pub store: StoreCounters,
@@ -20,6 +21,12 @@ pub struct Health {
     pub webhooks: WebhookCounters,
     /// State of each source and sink by name (`ble/hci0`, `zwave/main`, `mqtt`).
     parts: Mutex<BTreeMap<String, PartState>>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct HubCounters {
+    /// Unmanaged devices that were turned away because there are too many.
+    pub strangers_refused: AtomicU64,
 }
 
 #[derive(Debug, Default, Serialize)]

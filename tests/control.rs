@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis::config::Config;
 use portcullis::engine::Clock;
-use portcullis::hub::Input;
+use portcullis::hub::{Command as Ask, Input};
 use portcullis::service::Running;
 use portcullis::signal::{Address, DeviceKey, Link, LockState, Method, Report, Signal};
 use serde_json::Value;
@@ -267,4 +267,19 @@ fn someone_else_on_the_machine_gets_no_answer_even_where_the_files_mode_is_too_o
     assert_eq!(code, Some(1));
     assert!(err.contains("only root, the hub's own user and members of the group portcullis"), "{err}");
     drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_that_are_turned_away_are_counted_in_the_health() {
+    let home = home();
+    let hub = hub(&home).await;
+    // The candidates that a hub keeps, and one more.
+    for n in 0..1025u16 {
+        let [high, low] = n.to_be_bytes();
+        hear(&hub, Address([0xC2, 0, 0, 0, high, low]), Vec::new()).await;
+    }
+    // Answered after all that was handed over before.
+    let _ = hub.hand.command(Ask::Delete { device_id: uuid::Uuid::nil() }).await;
+    assert_eq!(hub.health.hub.strangers_refused.load(std::sync::atomic::Ordering::Relaxed), 1);
+    hub.stop(true).await;
 }

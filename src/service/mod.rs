@@ -132,7 +132,7 @@ impl Running {
         let settings = config.settings(Some(identity.workspace_id));
         let hub = Hub::restore(settings, restored.rows, restored.last_created, clock.now());
         let (actions, asked) = mpsc::unbounded_channel();
-        let (engine, hand) = Engine::new(hub, clock.clone(), store.clone(), actions);
+        let (engine, hand) = Engine::new(hub, clock.clone(), store.clone(), health.clone(), actions);
 
         let heart = notify::Heart::default();
         let beat = heart.clone();
