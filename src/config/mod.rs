@@ -151,7 +151,7 @@ impl Config {
             adopt_zwave: self.adopt.zwave,
             battery: self.judgement.battery,
             flaky: self.judgement.flaky,
-            devices: self.devices.iter().map(DeviceSection::settings).collect(),
+            devices: self.devices.iter().map(DeviceSection::settings).map(|d| (d.place.clone(), d)).collect(),
             networks: self.zwave.iter().map(|z| Arc::from(z.name.as_str())).collect(),
         }
     }

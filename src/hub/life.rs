@@ -40,8 +40,9 @@ impl Hub {
         for key in self.keys(|d| matches!(d.key, DeviceKey::Zwave { home, .. } if gone.contains(&home))) {
             self.drop_device(now, key, Some(EventType::DeviceDeleted), out);
         }
-        let listed: Vec<DeviceKey> =
-            self.world.settings.devices.iter().filter_map(|d| self.accounts.key(&d.place)).collect();
+        let mut listed: Vec<DeviceKey> =
+            self.world.settings.devices.keys().filter_map(|place| self.accounts.key(place)).collect();
+        listed.sort_unstable();
         for key in listed {
             self.take_in(now, key, out);
         }

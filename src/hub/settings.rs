@@ -1,5 +1,6 @@
 //! What the configuration asks of the judgement.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ pub struct Settings {
     pub adopt_zwave: Adopt,
     pub battery: BatterySettings,
     pub flaky: FlakySettings,
-    pub devices: Vec<DeviceSettings>,
+    /// By their places, which the configuration names once each.
+    pub devices: HashMap<Place, DeviceSettings>,
     /// The names of the configured Z-Wave networks.
     pub networks: Vec<Arc<str>>,
 }
@@ -55,9 +57,8 @@ pub enum Place {
 }
 
 impl Settings {
-    /// Not for every advert: what the configuration names is known to the hub from the start.
     pub fn device(&self, place: &Place) -> Option<&DeviceSettings> {
-        self.devices.iter().find(|d| d.place == *place)
+        self.devices.get(place)
     }
 
     pub fn adopts(&self, key: &DeviceKey, family: &str) -> bool {
