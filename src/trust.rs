@@ -109,16 +109,17 @@ pub async fn watch(trust: &Trust) {
 /// Asks systemd, which knows whether the kernel's clock is held by anyone (timesyncd, chrony, ntpd); where it cannot be asked,
 /// timesyncd's own mark is looked for.
 pub async fn ask() -> Service {
-    match timeout(ANSWER, ask_systemd()).await {
+    let asked = async { ask_systemd(&zbus::Connection::system().await?).await };
+    match timeout(ANSWER, asked).await {
         Ok(Ok(said)) => said,
         _ => marks(Path::new("/run/systemd/timesync")),
     }
 }
 
-async fn ask_systemd() -> zbus::Result<Service> {
-    let bus = zbus::Connection::system().await?;
+/// What org.freedesktop.timedate1(5) says on this bus; an error where nobody has that name.
+pub async fn ask_systemd(bus: &zbus::Connection) -> zbus::Result<Service> {
     let name = "org.freedesktop.timedate1";
-    let proxy = zbus::proxy::Builder::<zbus::Proxy<'_>>::new(&bus)
+    let proxy = zbus::proxy::Builder::<zbus::Proxy<'_>>::new(bus)
         .destination(name)?
         .path("/org/freedesktop/timedate1")?
         .interface(name)?
