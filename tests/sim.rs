@@ -11,10 +11,10 @@ mod bench;
 use std::collections::{HashMap, HashSet};
 
 use bench::{HOME, NOON, Rig, ble, network, node, report, settings};
-use portcullis::event::{Event, EventType};
-use portcullis::hub::{Command, Input};
+use portcullis::event::{ErrorCode, Event, EventType};
+use portcullis::hub::{Action, Command, Input, RowKind};
 use portcullis::signal::{
-    Description, DeviceKey, DeviceKind, DownReason, LinkNews, LockState, LockUser, Method, NodeStatus, Signal,
+    Description, DeviceKey, DeviceKind, DownReason, LinkNews, LockState, LockUser, Method, NodeStatus, Outcome, Signal,
 };
 use uuid::Uuid;
 
@@ -92,11 +92,21 @@ struct Sim {
     charge: u8,
     counter: u32,
     node_locked: bool,
-    /// How long the radio has been off.
+    /// The radio hears nothing, and does not say so.
+    stalled: bool,
+    /// How long the radio has been off or stalled.
     deaf_s: u64,
-    /// Times at which it was off for so long that a device that never stops may be told as lost.
+    /// Times at which it was deaf for so long that a device that never stops may be told as lost.
     away: usize,
+    /// When the daemon that runs now last heard the device that never stops.
+    heard_at: Option<u64>,
     readopted: HashSet<Uuid>,
+    /// Attempts, and what they want.
+    wanted: HashMap<Uuid, bool>,
+    /// Those that a lock was sent.
+    sent: HashSet<Uuid>,
+    /// Those whose lock has said since that it is as they want it.
+    obeyed: HashSet<Uuid>,
 }
 
 impl Sim {
@@ -117,18 +127,25 @@ impl Sim {
             fickle_is_there: true,
             fickle_is_listed: false,
             stranger_is_there: true,
+            stalled: false,
             charge: 100,
             counter: 0,
             node_locked: true,
             deaf_s: 0,
             away: 0,
+            heard_at: None,
             readopted: HashSet::new(),
+            wanted: HashMap::new(),
+            sent: HashSet::new(),
+            obeyed: HashSet::new(),
         }
     }
 
     fn run(mut self, steps: usize) -> Result<(), String> {
         for _ in 0..steps {
             self.step();
+            self.answer()?;
+            self.who_was_just_heard_is_there()?;
         }
         // Everything that waits may come out.
         self.rig.disk_fails = false;
@@ -140,7 +157,7 @@ impl Sim {
     /// Hands over a frame of a counted sender, perhaps more than once.
     fn frame(&mut self, n: u8, signals: Vec<Signal>, fact: Option<Fact>) {
         self.counter += 1;
-        if !self.hears {
+        if !self.hears || self.stalled {
             return;
         }
         let mut frame = report(ble(n), signals);
@@ -154,7 +171,9 @@ impl Sim {
     fn pass(&mut self, seconds: u64) {
         // Ten seconds apart, as a slow beacon: some silences are shorter than any timeout.
         for _ in 0..seconds.div_ceil(10) {
-            if self.hears {
+            let hears = self.hears && !self.stalled;
+            if hears {
+                self.heard_at = Some(self.rig.at);
                 let fickle = self.fickle_is_there.then_some(FICKLE);
                 let stranger = self.stranger_is_there.then_some(STRANGER);
                 for n in [OPERATED, STATE, SENSOR].into_iter().chain(fickle).chain(stranger) {
@@ -162,7 +181,7 @@ impl Sim {
                 }
             }
             self.rig.wait(10.0);
-            if !self.hears {
+            if !hears {
                 self.deaf_s += 10;
                 // No timeout is shorter than a minute.
                 self.away += usize::from(self.deaf_s == 60);
@@ -171,7 +190,7 @@ impl Sim {
     }
 
     fn step(&mut self) {
-        match self.dice.roll(24) {
+        match self.dice.roll(27) {
             0..=5 => {
                 let seconds = 10 + self.dice.roll(120);
                 self.pass(seconds);
@@ -199,6 +218,11 @@ impl Sim {
             20 => self.stop(),
             21 => self.rig.disk_fails = self.dice.often(),
             22 => self.user(),
+            23 | 24 => self.operate(),
+            25 => {
+                self.stalled = !self.stalled;
+                self.deaf_s = 0;
+            }
             _ => {
                 self.fickle_is_listed = !self.fickle_is_listed;
                 let toml = if self.fickle_is_listed { format!("{BASE}{WITH_FICKLE}") } else { BASE.into() };
@@ -224,6 +248,7 @@ impl Sim {
 
     fn radio(&mut self) {
         self.hears = !self.hears;
+        self.stalled = false;
         self.deaf_s = 0;
         self.rig.adapter(self.hears);
     }
@@ -241,7 +266,7 @@ impl Sim {
             self.rig.hear(
                 node(n),
                 [
-                    Signal::Described(Box::new(Description { kind, ..Description::default() })),
+                    Signal::Described(Box::new(Description { kind, can_lock: Some(true), ..Description::default() })),
                     Signal::Remembered(Box::new(Signal::Lock(locked))),
                     Signal::Remembered(Box::new(Signal::Battery { percent: 70 })),
                     Signal::Node(NodeStatus::Alive),
@@ -260,11 +285,69 @@ impl Sim {
             0 => self.rig.hear(node(n), [Signal::Node(NodeStatus::Dead)]),
             1 => self.rig.hear(node(n), [Signal::Node(NodeStatus::Alive)]),
             _ => {
-                self.node_locked = !self.node_locked;
+                self.is_so(!self.node_locked);
                 let (locked, method) = (self.node_locked, Method::Manual);
                 self.rig.hear(node(n), [Signal::LockOperation { locked, method, user: None }]);
             }
         }
+    }
+
+    /// A lock will say that it is so; that is an answer to all who want it.
+    fn is_so(&mut self, locked: bool) {
+        self.node_locked = locked;
+        self.obeyed.extend(self.wanted.iter().filter(|(_, wants)| **wants == locked).map(|(id, _)| *id));
+    }
+
+    /// Somebody wants a door locked or unlocked.
+    fn operate(&mut self) {
+        let key = node(2 + self.dice.roll(2) as u16);
+        let lock = self.dice.often();
+        let device_id = self.rig.hub.as_ref().unwrap().devices().find(|d| d.key == key).map(|d| d.device_id);
+        let Some(device_id) = device_id else { return };
+        if let Ok(view) = self.rig.command(Command::Lock { device_id, lock }) {
+            self.wanted.extend(view["action_attempt_id"].as_str().and_then(|id| id.parse().ok()).map(|id| (id, lock)));
+        }
+    }
+
+    /// The locks do what they were asked, or something else; and no attempt is asked for twice.
+    fn answer(&mut self) -> Result<(), String> {
+        for action in std::mem::take(&mut self.rig.asked) {
+            let Action::SetLock { device, attempt, lock } = action else { continue };
+            if !self.sent.insert(attempt) {
+                return Err(format!("attempt {attempt} was sent to the lock twice"));
+            }
+            if !self.bridge {
+                let outcome = Outcome::LinkDown;
+                self.rig.hear(device, [Signal::Attempted { attempt, outcome }]);
+                continue;
+            }
+            let state = Signal::Lock(if lock { LockState::Locked } else { LockState::Unlocked });
+            match self.dice.roll(8) {
+                0 => self.rig.hear(device, [Signal::Attempted { attempt, outcome: Outcome::Refused }]),
+                1 => self.rig.hear(device, [Signal::Lock(LockState::Jammed)]),
+                2 => self.pass(60),
+                n => {
+                    self.rig.wait(n as f64);
+                    self.is_so(lock);
+                    self.rig.hear(
+                        device,
+                        [state, Signal::LockOperation { locked: lock, method: Method::Unknown, user: None }],
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No silence of less than 25 s is judged, whatever the clocks on the wall say.
+    fn who_was_just_heard_is_there(&mut self) -> Result<(), String> {
+        self.rig.give(Input::Wake);
+        let ago = self.heard_at.map_or(u64::MAX, |at| self.rig.at - at);
+        let there = self.rig.hub.as_ref().unwrap().devices().any(|d| d.key == ble(OPERATED) && d.connected);
+        if ago < 25_000 && !there {
+            return Err(format!("a device is lost that was heard {ago} ms ago"));
+        }
+        Ok(())
     }
 
     fn clock(&mut self) {
@@ -286,6 +369,7 @@ impl Sim {
         } else {
             self.rig.crash(away);
         }
+        self.heard_at = None;
         let committed = self.rig.committed;
         self.facts.retain(|(output, _)| *output <= committed);
         // A source starts anew with its daemon: what it says first, it says again.
@@ -338,6 +422,34 @@ impl Sim {
         let lost = of(ble(OPERATED), &[EventType::DeviceDisconnected]);
         if lost > self.away {
             return Err(format!("a device that never stops was lost {lost} times, the radio {} times", self.away));
+        }
+        // It falls silent with all others only: that is the radio's doing.
+        let code = Some(ErrorCode::DeviceDisconnected);
+        let blamed = |e: &&Event| e.device_id == Some(ble(OPERATED).device_id(0)) && e.details.error_code == code;
+        if let Some(event) = log.iter().find(blamed) {
+            return Err(format!("at {} the silence of all is blamed on one", event.created_at));
+        }
+        self.attempts_end_once()
+    }
+
+    /// Every attempt has an end, told once; a success rests on what the lock said.
+    fn attempts_end_once(&self) -> Result<(), String> {
+        let mut ended = HashSet::new();
+        for event in self.rig.log.iter().filter(|e| e.event_type.as_str().starts_with("action_attempt.")) {
+            let id = event.details.action_attempt_id.ok_or("an attempt without id")?;
+            if !ended.insert(id) {
+                return Err(format!("the end of attempt {id} is told twice"));
+            }
+        }
+        for (id, row) in self.rig.rows(RowKind::Attempt) {
+            let id: Uuid = id.parse().map_err(|_| "an attempt's row without id")?;
+            match row["status"].as_str() {
+                Some("pending") => return Err(format!("attempt {id} has no end")),
+                Some("success") if !self.obeyed.contains(&id) => {
+                    return Err(format!("attempt {id} succeeded and the lock said nothing"));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

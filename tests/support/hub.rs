@@ -255,7 +255,11 @@ impl Rig {
         self.rows.get(&(kind, key.to_owned()))
     }
 
+    pub fn rows(&self, kind: RowKind) -> impl Iterator<Item = (&str, &Value)> {
+        self.rows.iter().filter(move |((k, _), _)| *k == kind).map(|((_, key), value)| (key.as_str(), value))
+    }
+
     pub fn rows_of(&self, kind: RowKind) -> usize {
-        self.rows.keys().filter(|(k, _)| *k == kind).count()
+        self.rows(kind).count()
     }
 }
