@@ -29,8 +29,18 @@ fn example_in_full(dir: &Path) -> String {
         .map(|line| line.strip_prefix('#').filter(|rest| is_key(rest)).unwrap_or(line).to_owned() + "\n")
         .collect();
     text = text.replace("mqtt://127.0.0.1:1883", "mqtts://127.0.0.1:8883");
+    text = text.replace("ws://127.0.0.1:3000", "wss://127.0.0.1:3000");
     text = text.replace("/etc/portcullis", dir.to_str().unwrap());
-    for file in ["ca.pem", "client.pem", "client_key", "http.pem", "http_key", "mqtt_password"] {
+    for file in [
+        "ca.pem",
+        "client.pem",
+        "client_key",
+        "http.pem",
+        "http_key",
+        "mqtt_password",
+        "zwave_password",
+        "webhooks_ca.pem",
+    ] {
         std::fs::write(dir.join(file), "x").unwrap();
     }
     std::fs::write(dir.join("front_door_bindkey"), "231d39c1d7cc1ab1aee224cd096db932\n").unwrap();
