@@ -11,7 +11,8 @@ mod subscriber;
 
 use delivery::{Publisher, append, device, device_row, event};
 use mosquitto::Mosquitto;
-use portcullis::event::Dialect;
+use portcullis::event::{ChangedProperty, Details, Dialect, Event, EventType};
+use portcullis::signal::Secret;
 use subscriber::Subscriber;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,6 +181,43 @@ async fn over_tls_with_a_private_authority_and_a_client_certificate() {
     let mut missing = Publisher::new(&url, |c| c.mqtt.ca_file = file("nowhere.pem"));
     missing.start();
     missing.until_state("mqtt.ca_file").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_masks_codes_has_their_digits_in_no_message_and_one_that_does_not_has() {
+    let broker = Mosquitto::start();
+    let secret = || Some(Secret::new("4711"));
+    let set = Details { code: secret(), ..Details::default() };
+    let property = |from: Option<&str>, to: &str| ChangedProperty {
+        property: "code".into(),
+        from: from.map(str::to_owned),
+        to: Some(to.into()),
+    };
+    let properties = vec![property(None, "4711"), property(Some("4711"), "47114")];
+    let several = Details { changed_properties: Some(properties), ..Details::default() };
+    let told = |event_type, details| Event { event_type, details, ..event(0) };
+    for masks in [true, false] {
+        let mut all = Subscriber::new(broker.port, "portcullis/hub-1/#").await;
+        let url = format!("mqtt://127.0.0.1:{}", broker.port);
+        let mut publisher = Publisher::new(&url, |c| c.mqtt.code_digits = masks.then_some(false));
+        let events = vec![
+            told(EventType::AccessCodeSetOnDevice, set.clone()),
+            event(1),
+            told(EventType::AccessCodeChanged, several.clone()),
+        ];
+        append(&publisher.store, events, vec![device_row(0, true)]).await;
+        publisher.start();
+        let (mut with_digits, mut masked) = (0, 0);
+        loop {
+            let message = all.next().await;
+            with_digits += message.text().matches("4711").count();
+            masked += message.text().matches("****").count();
+            if message.topic.contains("/event/") && message.json()["seq"] == 3 {
+                break;
+            }
+        }
+        assert_eq!((with_digits, masked), if masks { (0, 4) } else { (4, 0) });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! What the publisher is told: which broker, who we are there, and at what pace.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -113,11 +114,10 @@ impl Settings {
         if mqtt.password_file.is_some() && mqtt.username.is_none() {
             return Err(SettingsError::PasswordWithoutUser);
         }
-        let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         Ok(Settings {
             client_id: format!("{}-{}", mqtt.prefix.replace('/', "-"), config.hub.name),
             topics: Topics::new(&mqtt.prefix, &config.hub.name),
-            code_digits: mqtt.code_digits.unwrap_or(tls || local),
+            code_digits: mqtt.code_digits.unwrap_or(tls || is_this_machine(&host)),
             commands: mqtt.commands,
             home_assistant: mqtt.home_assistant,
             username: mqtt.username.clone(),
@@ -146,6 +146,11 @@ impl Settings {
         let text = std::fs::read_to_string(&path).map_err(|e| (path, e))?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Host (an IPv6 address keeps its brackets), port, and whether TLS is asked for.
@@ -198,15 +203,23 @@ mod tests {
     }
 
     #[test]
-    fn codes_go_out_in_clear_only_where_nobody_can_listen() {
-        let digits = |url: &str| {
+    fn codes_go_out_in_clear_only_where_nobody_can_listen_unless_told_otherwise() {
+        let digits = |url: &str, told| {
             let mut config = Config::default();
-            config.mqtt.url = url.into();
+            (config.mqtt.url, config.mqtt.code_digits) = (url.into(), told);
             Settings::new(&config).unwrap().code_digits
         };
-        assert!(digits("mqtts://broker.lan"));
-        assert!(digits("mqtt://127.0.0.1"));
-        assert!(!digits("mqtt://broker.lan"));
+        for url in ["mqtts://broker.lan", "mqtt://127.0.0.1", "mqtt://127.0.0.2:99", "mqtt://[::1]", "mqtt://localhost"]
+        {
+            assert!(digits(url, None), "{url}");
+            assert!(!digits(url, Some(false)), "{url}");
+        }
+        for url in
+            ["mqtt://broker.lan", "mqtt://10.0.0.1", "mqtt://[fe80::1]", "mqtt://localhost.lan", "mqtt://0.0.0.0"]
+        {
+            assert!(!digits(url, None), "{url}");
+            assert!(digits(url, Some(true)), "{url}");
+        }
     }
 
     #[test]

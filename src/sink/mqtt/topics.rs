@@ -148,7 +148,7 @@ const ANSWER_TOPIC_MOST: usize = 256;
 
 /// The body with the digits of a code masked; untouched where it has none.
 pub(in crate::sink) fn mask(body: &str) -> String {
-    if !body.contains("\"code\":") {
+    if !body.contains("\"code\"") {
         return body.to_owned();
     }
     match serde_json::from_str::<Value>(body) {
@@ -161,14 +161,17 @@ pub(in crate::sink) fn mask(body: &str) -> String {
     }
 }
 
-/// Masks every `code` at any depth: `access_code.code_changed` has them in `from` and `to`.
+/// Masks every `code` at any depth: `access_code.code_changed` has them in `from` and `to`, `access_code.changed` as the `from`
+/// and `to` of a property of that name.
 pub(super) fn mask_codes(value: &mut Value) {
     match value {
         Value::Object(object) => {
+            let is_code = object.get("property").is_some_and(|property| property == "code");
             for (key, value) in object {
-                match value {
-                    Value::Null => {}
-                    _ if key == "code" => *value = MASK.into(),
+                match (key.as_str(), &value) {
+                    (_, Value::Null) => {}
+                    ("code", _) => *value = MASK.into(),
+                    ("from" | "to", _) if is_code => *value = MASK.into(),
                     _ => mask_codes(value),
                 }
             }
@@ -231,10 +234,16 @@ mod tests {
     #[test]
     fn masked_digits_are_in_no_part_of_the_message() {
         let topics = Topics::new("portcullis", "hub-1");
-        let message = topics.event_message(&stored(r#"{"code":"4711","method":"keycode"}"#), Uuid::nil(), false);
-        let text = String::from_utf8(message.payload).unwrap();
-        assert!(!text.contains("4711"), "{text}");
-        assert!(text.contains(r#""code":"****""#) && text.contains("keycode"), "{text}");
+        for body in [
+            r#"{"code":"4711","method":"keycode"}"#,
+            r#"{"from":{"code":null},"to":{"code":"4711"},"method":"keycode"}"#,
+            r#"{"changed_properties":[{"property":"code","from":"4711","to":"47110"}],"method":"keycode"}"#,
+        ] {
+            let message = topics.event_message(&stored(body), Uuid::nil(), false);
+            let text = String::from_utf8(message.payload).unwrap();
+            assert!(!text.contains("4711"), "{text}");
+            assert!(text.contains("****") && text.contains("keycode"), "{text}");
+        }
     }
 
     #[test]

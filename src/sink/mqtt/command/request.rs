@@ -10,18 +10,20 @@
 //! | `release` | `device_id` |
 //! | `lock`, `unlock` | `device_id` |
 //! | `set_lock` | `device_id`, and `locked`: true or false; for those who have one topic for both |
+//! | `codes` | `action`: `create` (with `device_id`), `change` or `delete` (with `access_code_id`); what [`Draft`] has |
 //!
 //! A lock that is asked to move answers with the attempt; whether it did is told by its events.
 
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::hub::Command;
+use crate::hub::{CodeDraft, Command};
+use crate::signal::Secret;
 use crate::time::Wall;
 
 /// A command that is older was meant for a world that has moved on: a door is not opened for somebody who has left.
@@ -94,6 +96,49 @@ struct SetLock {
     locked: bool,
 }
 
+/// What an access code is to be: all of it may be left out, and what is left out of a change stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// Whose code it becomes; only of one that is created.
+    device_id: Option<Uuid>,
+    /// Which one; not of one that is created.
+    access_code_id: Option<Uuid>,
+    name: Option<String>,
+    /// Digits; the hub makes some up without them.
+    code: Option<String>,
+    starts_at: Option<DateTime<Utc>>,
+    ends_at: Option<DateTime<Utc>>,
+    /// From now on without a beginning and an end.
+    #[serde(default)]
+    ongoing: bool,
+    use_backup_access_code_pool: Option<bool>,
+    is_external_modification_allowed: Option<bool>,
+    preferred_code_length: Option<u8>,
+}
+
+impl From<Draft> for CodeDraft {
+    fn from(draft: Draft) -> CodeDraft {
+        CodeDraft {
+            name: draft.name,
+            code: draft.code.map(Secret::new),
+            starts_at: draft.starts_at.map(Wall::from),
+            ends_at: draft.ends_at.map(Wall::from),
+            ongoing: draft.ongoing,
+            use_backup_access_code_pool: draft.use_backup_access_code_pool,
+            is_external_modification_allowed: draft.is_external_modification_allowed,
+            preferred_code_length: draft.preferred_code_length,
+            ..CodeDraft::default()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delete {
+    access_code_id: Uuid,
+}
+
 /// A command, or why it is none that may be done at `now`.
 pub fn read(verb: &str, payload: &[u8], now: Wall) -> Result<Request, Refusal> {
     if payload.len() > SIZE_MOST {
@@ -141,7 +186,28 @@ fn command(verb: &str, rest: Map<String, Value>) -> Result<Command, Refusal> {
         "lock" => body(rest).map(|Device { device_id }| Command::Lock { device_id, lock: true }),
         "unlock" => body(rest).map(|Device { device_id }| Command::Lock { device_id, lock: false }),
         "set_lock" => body(rest).map(|SetLock { device_id, locked }| Command::Lock { device_id, lock: locked }),
-        _ => Err(Refusal::new("unknown", "no such verb; there are adopt, release, lock, unlock, set_lock")),
+        "codes" => codes(rest),
+        _ => Err(Refusal::new("unknown", "no such verb; there are adopt, release, lock, unlock, set_lock, codes")),
+    }
+}
+
+fn codes(mut rest: Map<String, Value>) -> Result<Command, Refusal> {
+    let action = rest.remove("action");
+    let draft = |rest| {
+        let draft: Draft = body(rest)?;
+        Ok::<_, Refusal>((draft.device_id, draft.access_code_id, CodeDraft::from(draft)))
+    };
+    match action.as_ref().and_then(Value::as_str) {
+        Some("create") => match draft(rest)? {
+            (Some(device_id), None, draft) => Ok(Command::CreateCode { device_id, draft }),
+            _ => Err(Refusal::malformed("create needs a device_id, and makes the access_code_id itself")),
+        },
+        Some("change") => match draft(rest)? {
+            (None, Some(access_code_id), draft) => Ok(Command::ChangeCode { access_code_id, draft }),
+            _ => Err(Refusal::malformed("change needs an access_code_id, and no device_id")),
+        },
+        Some("delete") => body(rest).map(|Delete { access_code_id }| Command::DeleteCode { access_code_id }),
+        _ => Err(Refusal::malformed("action is missing, or none of create, change, delete")),
     }
 }
 
@@ -219,6 +285,40 @@ mod tests {
             ("2026-01-01T13:00:00+01:00", "taken"),
         ] {
             assert_eq!(kind("release", &with("sent_at", sent_at.into())), expected, "{sent_at}");
+        }
+    }
+
+    #[test]
+    fn codes_are_created_changed_and_deleted() {
+        let id = Uuid::from_u128(9);
+        let codes = |body: Value| read("codes", body.to_string().as_bytes(), NOW).map(|r| r.command);
+        let mut create = with("action", "create".into());
+        create["code"] = "4711".into();
+        create["ends_at"] = "2026-01-02T11:00:00+01:00".into();
+        let draft = CodeDraft {
+            code: Some(Secret::new("4711")),
+            ends_at: Some(Wall(NOW.0 + 22 * 3_600_000)),
+            ..CodeDraft::default()
+        };
+        assert_eq!(codes(create), Ok(Command::CreateCode { device_id: Uuid::from_u128(7), draft }));
+        let of = |action: &str| json!({"id": "a", "sent_at": "2026-01-01T12:00:00Z", "action": action, "access_code_id": id});
+        assert_eq!(codes(of("change")), Ok(Command::ChangeCode { access_code_id: id, draft: CodeDraft::default() }));
+        assert_eq!(codes(of("delete")), Ok(Command::DeleteCode { access_code_id: id }));
+        for wrong in [of("create"), of("explode"), with("action", "change".into()), with("action", "delete".into())] {
+            assert_eq!(codes(wrong.clone()).unwrap_err().kind, "malformed", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn digits_of_a_code_are_in_no_refusal() {
+        for (key, value) in
+            [("code", json!(4711)), ("starts_at", "4711".into()), ("preferred_code_length", json!(4711))]
+        {
+            let mut body = with("action", "create".into());
+            body[key] = value;
+            let refusal = read("codes", body.to_string().as_bytes(), NOW).unwrap_err();
+            assert!(!format!("{refusal:?}").contains("4711"), "{refusal:?}");
+            assert!(refusal.message.starts_with(key), "{refusal:?}");
         }
     }
 
