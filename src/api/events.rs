@@ -1,13 +1,9 @@
-//! `/events/*`: the log, asked and followed.
+//! `/events/list` and `/events/get`: the log, asked. It is followed in [`super::stream`].
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{self, KeepAlive, Sse};
-use futures_util::Stream;
+use axum::http::StatusCode;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -20,10 +16,6 @@ use crate::time::Wall;
 
 /// Most events of one answer, as at Seam.
 const LIMIT: usize = 500;
-/// Events that a stream reads from the log at once.
-const STREAM_CHUNK: usize = 256;
-/// A silent stream says this often that it lives; proxies give up after a minute.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 
 pub async fn list(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
     let about = filter(&mut params)?;
@@ -71,68 +63,8 @@ pub async fn get(State(app): State<App>, mut params: Params) -> Result<Answer, A
         .ok_or_else(|| ApiError::not_found("event", gone))
 }
 
-/// Server-sent events: what is told from now on, or from after `Last-Event-ID`; the id is the event's `seq` in this log.
-pub async fn stream(
-    State(app): State<App>,
-    headers: HeaderMap,
-    mut params: Params,
-) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
-    let filter = filter(&mut params)?.unwrap_or_default();
-    let digits = params.sees_codes();
-    params.end()?;
-    let log_id = app.store.log_id();
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let from = match last.and_then(|id| id.split_once(':')) {
-        // Another log's positions say nothing about this one: from its beginning, nothing is missed.
-        Some((log, seq)) => {
-            if log == log_id.to_string() {
-                seq.parse().unwrap_or(0)
-            } else {
-                0
-            }
-        }
-        None => app.store.head().borrow().seq,
-    };
-    let follow = Follow { store: app.store.clone(), filter, seq: from, waiting: Vec::new().into_iter() };
-    let events = futures_util::stream::unfold(follow, move |mut follow| async move {
-        let event = follow.next().await?;
-        let id = format!("{log_id}:{}", event.seq);
-        Some((Ok(sse::Event::default().id(id).event(event.event_type.as_str()).data(text(event.body, digits))), follow))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
-}
-
-/// The log behind a moving position, waiting for news at its end.
-struct Follow {
-    store: Store,
-    filter: Filter,
-    seq: u64,
-    waiting: std::vec::IntoIter<Stored>,
-}
-
-impl Follow {
-    async fn next(&mut self) -> Option<Stored> {
-        let mut head = self.store.head();
-        loop {
-            for event in self.waiting.by_ref() {
-                self.seq = event.seq;
-                if self.filter.fits(&event) {
-                    return Some(event);
-                }
-            }
-            head.borrow_and_update();
-            let seq = self.seq;
-            let more = read(self.store.clone(), move |store| store.events_after(seq, STREAM_CHUNK)).await.ok()?;
-            if more.is_empty() {
-                head.changed().await.ok()?;
-            }
-            self.waiting = more.into_iter();
-        }
-    }
-}
-
 /// What is asked about; `None` where a list is given and empty: nothing is.
-fn filter(params: &mut Params) -> Result<Option<Filter>, ApiError> {
+pub fn filter(params: &mut Params) -> Result<Option<Filter>, ApiError> {
     let types = params.texts("event_type", "event_types");
     let types = types.map(|types| types.iter().map(|t| t.parse::<EventType>()).collect::<Result<_, _>>());
     let unknown = |e: UnknownEventType| ApiError::new(StatusCode::BAD_REQUEST, "invalid_event_types", e.to_string());
@@ -163,7 +95,7 @@ fn body(event: &Stored, digits: bool) -> Value {
     body
 }
 
-fn text(body: String, digits: bool) -> String {
+pub fn text(body: String, digits: bool) -> String {
     if digits || !body.contains("\"code\":") {
         return body;
     }

@@ -2,17 +2,20 @@
 
 mod access_codes;
 pub mod accounts;
+pub mod connections;
 pub mod control;
 pub mod device_shape;
 pub mod devices;
 pub mod envelope;
 mod events;
+mod guard;
 pub mod keys;
 mod locks;
 mod noise;
 mod page;
 mod params;
 pub mod simulate;
+mod stream;
 pub mod tcp;
 pub mod undeliverable;
 mod unmanaged_codes;
@@ -22,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
@@ -37,6 +40,11 @@ use crate::store::Store;
 use envelope::{Answer, ApiError};
 use simulate::Simulator;
 
+/// Clients of the live stream at once.
+pub const STREAMS_MOST: usize = 1000;
+/// Bytes of a request's body: far above any that is meant.
+const BODY_MOST: usize = 256 << 10;
+
 /// What the handlers work with. Nothing is shown that is not on disk: devices and events are read from the store.
 #[derive(Clone)]
 pub struct App {
@@ -49,6 +57,9 @@ pub struct App {
     pub own_rows: Arc<tokio::sync::Mutex<()>>,
     /// The building, where it is a demo's.
     pub simulator: Option<Simulator>,
+    /// Places for clients of the live stream.
+    pub streams: Arc<tokio::sync::Semaphore>,
+    pub tail: Arc<stream::Tail>,
 }
 
 /// What of the configuration the API shows or needs.
@@ -85,7 +96,7 @@ pub fn router(app: App) -> Router {
         .route("/health", read(health))
         .route("/events/list", read(events::list))
         .route("/events/get", read(events::get))
-        .route("/events/stream", get(events::stream))
+        .route("/events/stream", get(stream::follow))
         .route("/devices/list", read(devices::list))
         .route("/devices/get", read(devices::get))
         .route("/devices/explain", read(devices::explain))
@@ -134,6 +145,7 @@ pub fn router(app: App) -> Router {
         .route("/undeliverable/retry", post(undeliverable::retry))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_MOST))
         .with_state(app)
 }
 

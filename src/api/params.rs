@@ -3,6 +3,7 @@
 //! A handler takes each parameter by name and type; what is wrong with any of them is collected and refused at once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -17,6 +18,9 @@ use crate::time::Wall;
 
 /// What is wrong with a scalar that a query repeats.
 const TWICE: &str = "given more than once";
+
+/// A body is one packet or a few; who takes longer is holding a place.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A parameter as it came.
 enum Given {
@@ -46,8 +50,14 @@ impl<S: Send + Sync> FromRequest<S> for Params {
         let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
         params.link.0 = format!("{host}{}", request.uri().path());
         if request.method() != Method::GET {
-            let body = Bytes::from_request(request, state).await.map_err(|e| {
-                ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", format!("the body cannot be read: {e}"))
+            let body = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state)).await;
+            let slow = format!("the body has not come within {} s", BODY_WITHIN.as_secs());
+            let body = body.map_err(|_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", slow))?;
+            let body = body.map_err(|e| {
+                let what = format!("the body cannot be read: {}", e.body_text());
+                let kind =
+                    if e.status() == StatusCode::PAYLOAD_TOO_LARGE { "payload_too_large" } else { "invalid_input" };
+                ApiError::new(e.status(), kind, what)
             })?;
             params.add_body(&body)?;
         }

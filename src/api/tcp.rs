@@ -1,10 +1,10 @@
 //! The API over TCP: with an API key everywhere, and with TLS off loopback.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -20,7 +20,9 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connections::{self, Limits, Peer};
 use super::envelope::{self, ApiError};
+use super::guard::{self, Rate};
 use super::keys::{Keys, Scope};
 use crate::config::Config;
 
@@ -35,13 +37,25 @@ pub struct Settings {
     pub listen: String,
     pub tls: Option<(PathBuf, PathBuf)>,
     pub state_dir: PathBuf,
+    /// Names of the hub's beside its addresses.
+    pub allowed_hosts: Vec<String>,
+    /// Of one key.
+    pub requests_per_second: u32,
+    pub limits: Limits,
 }
 
 impl Settings {
     pub fn new(config: &Config) -> Settings {
         let http = &config.http;
         let tls = http.tls_cert_file.clone().zip(http.tls_key_file.clone());
-        Settings { listen: http.listen.clone(), tls, state_dir: config.state_dir.clone() }
+        Settings {
+            listen: http.listen.clone(),
+            tls,
+            state_dir: config.state_dir.clone(),
+            allowed_hosts: http.allowed_hosts.clone(),
+            requests_per_second: http.requests_per_second,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -53,25 +67,79 @@ pub async fn serve(settings: &Settings, router: Router, ready: impl FnOnce(Socke
             format!("{}: {e}; is another program there? [http] listen takes another port", settings.listen),
         )
     })?;
-    let router = router.layer(middleware::from_fn_with_state(Keys::of(&settings.state_dir), admit));
+    let gate = Arc::new(Gate::new(settings));
+    let router = router.layer(middleware::from_fn_with_state(gate, admit));
     // Outermost: a refusal has one too.
     let router = router.layer(middleware::from_fn(envelope::request_id));
     ready(listener.local_addr()?);
     match &settings.tls {
-        None => axum::serve(listener, router).await,
+        None => connections::serve(listener, router, &settings.limits).await,
         Some((certificate, key)) => {
             let config = server_config(certificate, key).map_err(io::Error::other)?;
-            axum::serve(Tls::new(listener, TlsAcceptor::from(config)), router).await
+            connections::serve(Tls::new(listener, TlsAcceptor::from(config)), router, &settings.limits).await
+        }
+    }
+}
+
+/// Tries with wrong keys, of one address.
+const GUESSES_PER_SECOND: u32 = 5;
+const GUESSES_AT_ONCE: u32 = 20;
+
+/// What a request is judged by before it is answered.
+struct Gate {
+    keys: Keys,
+    allowed_hosts: Vec<String>,
+    /// By the key's public part.
+    requests: Rate<String>,
+    guesses: Rate<IpAddr>,
+}
+
+impl Gate {
+    fn new(settings: &Settings) -> Gate {
+        let each = settings.requests_per_second;
+        Gate {
+            keys: Keys::of(&settings.state_dir),
+            allowed_hosts: settings.allowed_hosts.clone(),
+            requests: Rate::new(each, each.saturating_mul(2)),
+            guesses: Rate::new(GUESSES_PER_SECOND, GUESSES_AT_ONCE),
+        }
+    }
+
+    /// What the key of a request opens, where that is enough for it.
+    fn judge(&self, request: &Request) -> Result<Scope, ApiError> {
+        guard::names(request.headers(), &self.allowed_hosts)?;
+        if request.uri().path() == "/health" {
+            return Ok(Scope::Read);
+        }
+        let bearer = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
+        let presented = bearer.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(|| {
+            self.unauthorized(request, "send a key: Authorization: Bearer seam_…  (portcullis keys create makes one)")
+        })?;
+        let key = self.keys.check(presented.trim()).map_err(|error| ApiError::internal(&error))?;
+        let key = key.ok_or_else(|| self.unauthorized(request, "this is no key of this hub, or it was revoked"))?;
+        let too_many = |seconds| ApiError::too_many("too many requests with this key", seconds);
+        self.requests.take(&key.key_id, Instant::now()).map_err(too_many)?;
+        let needed = needed(request.method(), request.uri().path());
+        if key.scope < needed {
+            let what = format!("this key may not do that; it takes one of scope {needed:?}").to_lowercase();
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", what));
+        }
+        Ok(key.scope)
+    }
+
+    /// 401, or 429 for who tries too often.
+    fn unauthorized(&self, request: &Request, message: &str) -> ApiError {
+        let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+        match self.guesses.take(&peer, Instant::now()) {
+            Ok(()) => ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message),
+            Err(seconds) => ApiError::too_many("too many requests without a good key", seconds),
         }
     }
 }
 
 /// Lets in who has a key that opens this; `/health` says that the hub lives to anybody, since load balancers have no key.
-async fn admit(State(keys): State<Keys>, mut request: Request, next: Next) -> Response {
-    if request.uri().path() == "/health" {
-        return next.run(request).await;
-    }
-    match scope(&keys, &request) {
+async fn admit(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    match gate.judge(&request) {
         Ok(scope) => {
             request.extensions_mut().insert(scope);
             next.run(request).await
@@ -81,23 +149,6 @@ async fn admit(State(keys): State<Keys>, mut request: Request, next: Next) -> Re
             refusal.into_response()
         }
     }
-}
-
-/// What the key of a request opens, where that is enough for it.
-fn scope(keys: &Keys, request: &Request) -> Result<Scope, ApiError> {
-    let unauthorized = |message| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
-    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
-    let presented = bearer
-        .and_then(|h| h.strip_prefix("Bearer "))
-        .ok_or_else(|| unauthorized("send a key: Authorization: Bearer seam_…  (portcullis keys create makes one)"))?;
-    let key = keys.check(presented.trim()).map_err(|error| ApiError::internal(&error))?;
-    let key = key.ok_or_else(|| unauthorized("this is no key of this hub, or it was revoked"))?;
-    let needed = needed(request.method(), request.uri().path());
-    if key.scope < needed {
-        let what = format!("this key may not do that; it takes one of scope {needed:?}").to_lowercase();
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", what));
-    }
-    Ok(key.scope)
 }
 
 /// The least that a key must open for this. What only shows is a path that says so; all else changes something.

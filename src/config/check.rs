@@ -89,6 +89,14 @@ pub fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Value) -> 
     }
 }
 
+/// A host's name as it is asked for: no scheme, no port.
+pub fn host_name(value: &Value) -> Read<String> {
+    let name = text(value)?;
+    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let right = "a name alone is right: \"hub.example.com\"";
+    if name.chars().all(sound) { Ok(name) } else { Err(format!("is {}; {right}", shown(value))) }
+}
+
 /// A list; in an override from the environment its items are parted by commas.
 pub fn list<T>(read: impl Fn(&Value) -> Read<T>) -> impl Fn(&Value) -> Read<Vec<T>> {
     move |value| {

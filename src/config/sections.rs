@@ -217,11 +217,21 @@ pub struct HttpSection {
     pub listen: String,
     pub tls_cert_file: Option<PathBuf>,
     pub tls_key_file: Option<PathBuf>,
+    /// Names under which the hub is asked, beside its addresses and `localhost`.
+    pub allowed_hosts: Vec<String>,
+    /// Requests a second of one key; twice as many at once.
+    pub requests_per_second: u32,
 }
 
 impl Default for HttpSection {
     fn default() -> HttpSection {
-        HttpSection { listen: "127.0.0.1:8470".into(), tls_cert_file: None, tls_key_file: None }
+        HttpSection {
+            listen: "127.0.0.1:8470".into(),
+            tls_cert_file: None,
+            tls_key_file: None,
+            allowed_hosts: Vec::new(),
+            requests_per_second: 2500,
+        }
     }
 }
 
@@ -232,6 +242,8 @@ impl HttpSection {
             listen: t.get("listen", default.listen, check::listen),
             tls_cert_file: t.maybe("tls_cert_file", check::file(beside)),
             tls_key_file: t.maybe("tls_key_file", check::file(beside)),
+            allowed_hosts: t.get("allowed_hosts", default.allowed_hosts, check::list(check::host_name)),
+            requests_per_second: t.get("requests_per_second", default.requests_per_second, check::whole(1..=100_000)),
         };
         pair(&t, ("tls_cert_file", &section.tls_cert_file), ("tls_key_file", &section.tls_key_file));
         let open = check::addresses(&section.listen).iter().any(|a| !a.ip().is_loopback());

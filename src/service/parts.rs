@@ -49,6 +49,7 @@ pub struct Shared {
     pub clock: Clock,
     own_rows: Arc<tokio::sync::Mutex<()>>,
     pub simulator: Option<Simulator>,
+    streams: Arc<tokio::sync::Semaphore>,
     asked: Arc<Mutex<Vec<Ask>>>,
     /// What the radio's ear knows of our devices; kept while the radio is restarted.
     intake: Arc<Mutex<Intake>>,
@@ -250,8 +251,9 @@ impl Parts {
     }
 
     fn app(&self, names: api::Names) -> App {
-        let Shared { identity, store, hand, health, simulator, own_rows, .. } = self.shared.clone();
-        App { identity, names: Arc::new(names), store, hand, health, own_rows, simulator }
+        let Shared { identity, store, hand, health, simulator, own_rows, streams, .. } = self.shared.clone();
+        let (names, tail) = (Arc::new(names), Arc::default());
+        App { identity, names, store, hand, health, own_rows, simulator, streams, tail }
     }
 
     fn http(&self, section: &Section, settings: api::tcp::Settings, names: api::Names) -> Part {
@@ -301,6 +303,7 @@ impl Shared {
             clock,
             simulator: None,
             own_rows: Arc::default(),
+            streams: Arc::new(tokio::sync::Semaphore::new(api::STREAMS_MOST)),
             asked: Arc::default(),
             intake: Arc::default(),
         }
