@@ -228,3 +228,127 @@ fn failure(answer: &Answer) -> Option<Outcome> {
     let name = answer.zwave_error_code_name.as_deref().unwrap_or_default();
     Some(if name.starts_with("Controller_") { Outcome::Unreachable } else { Outcome::Refused })
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::tests::{bridge, signals};
+    use super::*;
+    use crate::signal::{DownReason, Secret};
+
+    const LOCK: DeviceKey = DeviceKey::Zwave { home: 0x7e57_0001, node: 2 };
+    const ATTEMPT: Uuid = Uuid::from_u128(7);
+
+    fn s(seconds: u64) -> Mono {
+        Mono(seconds * 1000)
+    }
+
+    fn unlock() -> Action {
+        Action::SetLock { device: LOCK, attempt: ATTEMPT, lock: false }
+    }
+
+    /// The ids of what the server is sent.
+    fn sent(bridge: &mut Bridge) -> Vec<String> {
+        bridge.commands().iter().map(|c| c["messageId"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn answered(bridge: &mut Bridge, at: Mono, id: &str, answer: Value) -> Vec<(u16, Signal)> {
+        let mut message = json!({"type": "result", "messageId": id, "success": true});
+        message.as_object_mut().unwrap().extend(answer.as_object().unwrap().clone());
+        signals(bridge.message(at, &message))
+    }
+
+    fn value(bridge: &mut Bridge, at: Mono, value: Value) -> Vec<(u16, Signal)> {
+        let event = json!({"source": "node", "event": "value updated", "nodeId": 2, "args": value});
+        signals(bridge.message(at, &json!({"type": "event", "event": event})))
+    }
+
+    fn mode(mode: u8) -> Value {
+        json!({"commandClass": 98, "property": "currentMode", "newValue": mode, "prevValue": mode})
+    }
+
+    fn gave_up(outcome: Outcome) -> Vec<(u16, Signal)> {
+        vec![(2, Signal::Attempted { attempt: ATTEMPT, outcome })]
+    }
+
+    #[test]
+    fn a_lock_that_says_nothing_is_asked_three_times_and_one_that_says_so_is_not() {
+        let mut bridge = bridge();
+        assert_eq!(signals(bridge.act(s(0), &unlock())), []);
+        let [command] = &bridge.commands()[..] else { panic!("one command") };
+        assert_eq!((&command["command"], &command["value"]), (&json!("node.set_value"), &json!(0)));
+        let id = command["messageId"].as_str().unwrap().to_owned();
+        assert_eq!(answered(&mut bridge, s(1), &id, json!({"result": {"result": {"status": 254}}})), []);
+        let mut polls = Vec::new();
+        while let Some(at) = bridge.wake_at(s(0)) {
+            assert_eq!(signals(bridge.due(at)), []);
+            polls.extend(sent(&mut bridge).into_iter().map(|id| (at, id)));
+        }
+        assert_eq!(polls, [4, 9, 17].map(|at| (s(at), "poll:2".to_owned())));
+
+        bridge.act(s(20), &unlock());
+        let id = sent(&mut bridge).remove(0);
+        answered(&mut bridge, s(21), &id, json!({"result": {"result": {"status": 255}}}));
+        value(&mut bridge, s(22), mode(255));
+        assert!(bridge.wake_at(s(22)).is_some(), "that is where it was");
+        value(&mut bridge, s(23), mode(0));
+        assert_eq!(bridge.wake_at(s(23)), None);
+    }
+
+    #[test]
+    fn a_jam_that_is_said_again_is_news_only_to_who_tried_again() {
+        let mut bridge = bridge();
+        let jam =
+            || json!({"commandClass": 113, "property": "Access Control", "propertyKey": "Lock state", "newValue": 11});
+        let jammed = [(2, Signal::Lock(LockState::Jammed))];
+        assert_eq!(value(&mut bridge, s(1), jam()), jammed);
+        assert_eq!(value(&mut bridge, s(9), jam()), []);
+        bridge.act(s(10), &unlock());
+        assert_eq!(value(&mut bridge, s(12), jam()), jammed);
+        assert_eq!(value(&mut bridge, s(20), jam()), []);
+    }
+
+    #[test]
+    fn each_way_in_which_a_command_fails_is_told_as_what_it_is() {
+        let refused = json!({"result": {"result": {"status": 2}}});
+        let unreachable =
+            json!({"success": false, "errorCode": "zwave_error", "zwaveErrorCodeName": "Controller_CallbackNOK"});
+        let unknown = json!({"success": false, "errorCode": "unknown_command"});
+        for (answer, outcome) in
+            [(refused, Outcome::Refused), (unreachable, Outcome::Unreachable), (unknown, Outcome::Refused)]
+        {
+            let mut bridge = bridge();
+            bridge.act(s(0), &unlock());
+            let id = sent(&mut bridge).remove(0);
+            assert_eq!(answered(&mut bridge, s(1), &id, answer), gave_up(outcome));
+        }
+        let mut bridge = bridge();
+        bridge.act(s(0), &unlock());
+        assert_eq!(signals(bridge.due(s(30))), gave_up(Outcome::Unreachable), "nobody answers");
+        bridge.act(s(40), &unlock());
+        let down = bridge.down(DownReason::Unreachable);
+        assert_eq!(signals(down), gave_up(Outcome::LinkDown));
+        assert_eq!(signals(bridge.act(s(41), &unlock())), gave_up(Outcome::LinkDown));
+        let stranger = Action::SetLock { device: DeviceKey::Zwave { home: 1, node: 2 }, attempt: ATTEMPT, lock: true };
+        assert_eq!(signals(bridge.act(s(41), &stranger)), [], "another network's business");
+    }
+
+    #[test]
+    fn what_is_written_is_taken_and_then_what_is_read() {
+        let mut bridge = bridge();
+        bridge.act(s(0), &Action::SetCode { device: LOCK, slot: 4, digits: Secret::new("0815") });
+        let write = bridge.commands().remove(0);
+        assert_eq!((&write["methodName"], &write["args"]), (&json!("set"), &json!([4, 1, "0815"])));
+        let id = write["messageId"].as_str().unwrap().to_owned();
+        assert!(!id.contains("0815"));
+        let taken = answered(&mut bridge, s(1), &id, json!({"result": {}}));
+        assert_eq!(taken, [(2, Signal::Code(CodeNotice::Accepted { slot: 4 }))]);
+        let read = bridge.commands().remove(0);
+        assert_eq!((&read["methodName"], &read["args"]), (&json!("get"), &json!([4])));
+        let id = read["messageId"].as_str().unwrap().to_owned();
+        let old = json!({"result": {"response": {"userIdStatus": 1, "userCode": "1111"}}});
+        let held = CodeNotice::Slot { slot: 4, digits: Some(Secret::new("1111")) };
+        assert_eq!(answered(&mut bridge, s(2), &id, old), [(2, Signal::Code(held))], "it ignored what it took");
+    }
+}

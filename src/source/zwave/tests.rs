@@ -18,7 +18,7 @@ fn data(name: &str) -> Value {
 }
 
 /// A bridge that has met the network of the transcripts.
-fn bridge() -> Bridge {
+pub(super) fn bridge() -> Bridge {
     let dump = data("state-dump.json");
     let mut bridge = Bridge::new("main".into());
     bridge.message(Mono(0), &dump["version"]);
@@ -49,7 +49,7 @@ fn play(file: &str) -> Vec<(String, Vec<(u16, Signal)>)> {
     said.collect()
 }
 
-fn signals(inputs: Vec<Input>) -> Vec<(u16, Signal)> {
+pub(super) fn signals(inputs: Vec<Input>) -> Vec<(u16, Signal)> {
     let of = |input| match input {
         Input::Report(report) => {
             let DeviceKey::Zwave { node, .. } = report.device else { panic!("{:?}", report.device) };
