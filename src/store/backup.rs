@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::schema;
 use super::seal::{self, Seal};
+use super::snapshot;
 use super::{DATABASE, StoreError};
 use crate::api::keys;
 use crate::identity;
@@ -65,7 +66,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<(), StoreError> {
     schema::set_meta(&c, "log_id", &Uuid::now_v7().to_string())?;
     c.close().map_err(|(_, e)| StoreError::Sql(e))?;
     File::open(&fresh).and_then(|f| f.sync_all()).map_err(file)?;
-    for name in [DATABASE, "portcullis.db-wal", "portcullis.db-shm"] {
+    for name in [DATABASE, "portcullis.db-wal", "portcullis.db-shm", snapshot::FILE] {
         keep_beside(to, name).map_err(file)?;
     }
     for name in BESIDE {

@@ -4,6 +4,7 @@
 //! runs in its `then`.
 
 mod backup;
+mod carry;
 mod pack;
 mod query;
 mod reader;
@@ -11,6 +12,7 @@ mod rescue;
 mod retention;
 mod schema;
 mod seal;
+mod snapshot;
 mod sum;
 mod writer;
 
@@ -157,27 +159,22 @@ impl Store {
     pub fn open_with(dir: &Path, options: Options) -> Result<(Store, Restored), StoreError> {
         let path = dir.join(DATABASE);
         let seal = Arc::new(Seal::of_hub(dir)?);
-        let opened = match open_once(&path, &seal) {
+        rescue::begin(&path, &seal)?;
+        let opened = match open_once(&path, &seal, &options) {
             Err(error) if rescue::is_damaged(&error) => {
                 tracing::error!(%error, path = %path.display(), "store.damage_found");
                 rescue::set_aside(&path, &seal)?;
-                open_once(&path, &seal)?
+                open_once(&path, &seal, &options)?
             }
             opened => opened?,
         };
-        let (writer, reader, head, restored) = opened;
-        if seal.lacks_a_key() || !schema::knows_the_key(&writer, &seal)? {
-            options.health.set(CODE_KEY, false, "the key is another one than before: older codes' digits are masked");
-        }
-        let reader = Arc::new(reader);
+        let Opened { writer, reader, head, restored } = opened;
         let (jobs, queue) = mpsc::sync_channel(QUEUE);
-        let (tell, watch) = watch::channel(head);
-        let writer = Writer::new(writer, reader.clone(), options, tell)?;
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || writer.run(&queue))
             .map_err(|source| StoreError::File { path, source })?;
-        Ok((Store { jobs, head: watch, reader }, restored))
+        Ok((Store { jobs, head, reader }, restored))
     }
 
     /// Hands a batch to the writer; returns before it is on disk.
@@ -246,7 +243,15 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-fn open_once(path: &Path, seal: &Arc<Seal>) -> Result<(Connection, Reader, Head, Restored), StoreError> {
+struct Opened {
+    writer: Writer,
+    reader: Arc<Reader>,
+    head: watch::Receiver<Head>,
+    restored: Restored,
+}
+
+/// Looks at everything that a start depends on.
+fn open_once(path: &Path, seal: &Arc<Seal>, options: &Options) -> Result<Opened, StoreError> {
     let mut writer = connect(path)?;
     schema::migrate(&mut writer, seal)?;
     let reader = Reader::at(path, seal.clone())?;
@@ -256,7 +261,18 @@ fn open_once(path: &Path, seal: &Arc<Seal>) -> Result<(Connection, Reader, Head,
         return Err(StoreError::Damaged("the end of the log"));
     }
     let last_created = tail.last().map(|e| e.created_at).unwrap_or_default();
+    // Sinks read it in the order of its changes: an entry that is lost there would be a device that nobody is told of.
+    let count = |of| writer.query_row(&format!("SELECT count(sum) FROM state {of}"), [], |r| r.get::<_, u64>(0));
+    if count("NOT INDEXED")? != count("INDEXED BY state_by_rev WHERE rev > 0")? {
+        return Err(StoreError::Damaged("the order of the state"));
+    }
     let state = reader.state()?;
     let rows = state.into_iter().map(|r| Row { kind: r.kind, key: r.key, value: r.value }).collect();
-    Ok((writer, reader, head, Restored { rows, last_created }))
+    if seal.lacks_a_key() || !schema::knows_the_key(&writer, seal)? {
+        options.health.set(CODE_KEY, false, "the key is another one than before: older codes' digits are masked");
+    }
+    let reader = Arc::new(reader);
+    let (tell, head) = watch::channel(head);
+    let writer = Writer::new(writer, reader.clone(), options.clone(), tell)?;
+    Ok(Opened { writer, reader, head, restored: Restored { rows, last_created } })
 }

@@ -1,24 +1,24 @@
 //! A damaged database is set aside under a name that says so, and what is sound of it goes on in a fresh one: the state, what
-//! no sink has taken yet, and the youngest of the rest. A bad card is never a reason not to start.
+//! no sink has taken yet, and the youngest of the rest; state that cannot be read comes from the last snapshot. A bad card is never
+//! a reason not to start, and a disk that fails never a reason to give up a sound file.
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::StoreError;
-use super::query;
-use super::reader;
+use super::carry::carry_over;
 use super::schema::{self, SchemaError};
 use super::seal::Seal;
-
-/// Of events that every sink has, so many of the youngest are carried over; the others stay in the file that was set aside.
-const HISTORY: u64 = 10_000;
+use super::snapshot;
 
 /// Whether it is the file that is wrong, not the disk that is full or somebody who holds it.
 pub fn is_damage(error: &rusqlite::Error) -> bool {
     match error {
+        // 1 is SQLite's word for SQL that makes no sense: ours does, so a table has vanished.
         rusqlite::Error::SqliteFailure(e, _) => {
             matches!(e.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SchemaChanged)
+                || e.extended_code == 1
         }
         // Text that is no text, a number that is none: no column of ours holds such.
         rusqlite::Error::FromSqlConversionFailure(..)
@@ -39,30 +39,93 @@ pub fn is_damaged(error: &StoreError) -> bool {
     }
 }
 
-/// Renames the damaged file and makes a new one of what is sound in it.
-pub fn set_aside(path: &Path, seal: &Seal) -> Result<Connection, StoreError> {
+/// Whether the file is to blame: a disk that fails now and then is taken for damage by SQLite, too.
+pub fn is_confirmed(path: &Path) -> Result<bool, rusqlite::Error> {
+    let look = || -> Result<String, rusqlite::Error> {
+        let c = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        schema::prepare(&c)?;
+        c.query_row("PRAGMA quick_check(1)", [], |r| r.get(0))
+    };
+    match look() {
+        Ok(said) => Ok(said != "ok"),
+        Err(error) if is_damage(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a new database of what is sound in the damaged one, and then puts it in its place. Where that fails, or the power goes in
+/// the middle of it, nothing has changed, or it is finished by the next call.
+pub fn set_aside(path: &Path, seal: &Seal) -> Result<(), StoreError> {
+    if !finish(path)? {
+        build(path, seal)?;
+        finish(path)?;
+    }
+    Ok(())
+}
+
+/// A database that is gone altogether begins with the state of the last snapshot, where there is one.
+pub fn begin(path: &Path, seal: &Seal) -> Result<(), StoreError> {
+    if !finish(path)? && !path.exists() && snapshot::beside(path).exists() {
+        tracing::error!(path = %path.display(), "store.missing: the database is gone");
+        build(path, seal)?;
+        finish(path)?;
+    }
+    Ok(())
+}
+
+/// Complete, and on its way to the database's place.
+fn rescued(path: &Path) -> PathBuf {
+    with_suffix(path, ".rescued")
+}
+
+fn build(path: &Path, seal: &Seal) -> Result<(), StoreError> {
+    let half = with_suffix(path, ".half");
+    let file = |source| StoreError::File { path: half.clone(), source };
+    for suffix in ["", "-wal", "-shm"] {
+        gone(std::fs::remove_file(with_suffix(&half, suffix))).map_err(file)?;
+    }
+    let mut fresh = super::connect(&half)?;
+    schema::migrate(&mut fresh, seal)?;
+    let saved = carry_over(&mut fresh, path, seal)?;
+    fresh.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+    fresh.close().map_err(|(_, e)| StoreError::Sql(e))?;
+    std::fs::File::open(&half).and_then(|f| f.sync_all()).map_err(file)?;
+    std::fs::rename(&half, rescued(path)).map_err(file)?;
+    tracing::error!(
+        events = saved.events,
+        rows = saved.rows,
+        from_snapshot = saved.from_snapshot,
+        error = saved.error.map(tracing::field::display),
+        "store.damaged: a fresh database goes on with what is sound"
+    );
+    Ok(())
+}
+
+/// True where there was something to finish.
+pub fn finish(path: &Path) -> Result<bool, StoreError> {
+    if !rescued(path).exists() {
+        return Ok(false);
+    }
     let aside = free_name(path);
     let file = |source| StoreError::File { path: path.to_owned(), source };
-    std::fs::rename(path, &aside).map_err(file)?;
-    for suffix in ["-wal", "-shm"] {
-        let (from, to) = (with_suffix(path, suffix), with_suffix(&aside, suffix));
-        match std::fs::rename(&from, &to) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(file(e)),
-            _ => {}
-        }
+    for suffix in ["", "-wal", "-shm"] {
+        gone(std::fs::rename(with_suffix(path, suffix), with_suffix(&aside, suffix))).map_err(file)?;
     }
-    let mut fresh = super::connect(path)?;
-    schema::migrate(&mut fresh, seal)?;
-    let saved = carry_over(&mut fresh, &aside, seal);
-    let (events, rows) = saved.as_ref().map_or((0, 0), |s| (s.events, s.rows));
-    tracing::error!(
-        aside = %aside.display(),
-        events,
-        rows,
-        error = saved.err().map(tracing::field::display),
-        "store.damaged: the database was set aside; a fresh one goes on with what is sound of it"
-    );
-    Ok(fresh)
+    std::fs::rename(rescued(path), path).map_err(file)?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(dir).and_then(|d| d.sync_all()).map_err(file)?;
+    if aside.exists() {
+        tracing::error!(aside = %aside.display(), "store.set_aside: the damaged database is kept here");
+    }
+    Ok(true)
+}
+
+/// What is not there need not be moved or removed.
+fn gone(done: std::io::Result<()>) -> std::io::Result<()> {
+    match done {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -76,109 +139,125 @@ fn free_name(path: &Path) -> PathBuf {
     names.into_iter().find(|name| !name.exists()).expect("there are endless numbers")
 }
 
-#[derive(Debug, Default)]
-struct Saved {
-    events: u64,
-    rows: u64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Details, Dialect, Event, EventType};
+    use crate::hub::{Row, RowKind};
+    use crate::store::{Batch, DATABASE, Store};
+    use crate::time::Wall;
+    use serde_json::json;
+    use uuid::Uuid;
 
-fn carry_over(fresh: &mut Connection, aside: &Path, seal: &Seal) -> Result<Saved, rusqlite::Error> {
-    // It may have to play back its log, so it is opened for writing; nothing is written to it.
-    let old = Connection::open_with_flags(aside, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    schema::prepare(&old)?;
-    let t = fresh.transaction()?;
-    let mut saved = Saved { rows: state(&old, &t, seal).unwrap_or_default(), events: 0 };
-    let _ = retained(&old, &t);
-    let least = cursors(&old, &t).unwrap_or_default().into_iter().min().unwrap_or(0);
-    let mut seq = last(&old);
-    let first = least.min(seq.saturating_sub(HISTORY));
-    // Each is read by itself, since a damaged page hides its own rows only: from the young end to the old one, or a dead one.
-    let mut missed = 0;
-    while seq > first && missed < HISTORY {
-        match event(&old, &t, seal, seq) {
-            Ok(true) => (saved.events, missed) = (saved.events + 1, 0),
-            Ok(false) | Err(_) => missed += 1,
-        }
-        seq -= 1;
-    }
-    // It may have been of a version that sealed nothing.
-    schema::seal_all(&t, seal)?;
-    t.commit()?;
-    Ok(saved)
-}
-
-fn state(old: &Connection, t: &Connection, seal: &Seal) -> Result<u64, rusqlite::Error> {
-    let mut saved = 0;
-    // Once by each tree that holds them, since either may be the damaged one.
-    for order in ["", "INDEXED BY state_by_rev"] {
-        let sql = format!("SELECT rev, kind, key, value, sum FROM state {order} WHERE rev > 0");
-        let Ok(mut statement) = old.prepare(&sql) else { continue };
-        let Ok(mut rows) = statement.query([]) else { continue };
-        while let Ok(Some(r)) = rows.next() {
-            let Ok(Some(_)) = reader::state_row(r, seal) else { continue };
-            let (rev, kind, key): (u64, String, String) = (r.get(0)?, r.get(1)?, r.get(2)?);
-            let (value, sum): (Option<String>, u32) = (r.get(3)?, r.get(4)?);
-            saved += t.execute(
-                "INSERT OR IGNORE INTO state VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![kind, key, rev, value, sum],
-            )? as u64;
+    fn event(n: i64) -> Event {
+        Event {
+            event_id: Uuid::now_v7(),
+            event_type: EventType::LockLocked,
+            workspace_id: Uuid::from_u128(1),
+            created_at: Wall(1_767_225_600_000 + n),
+            occurred_at: Wall(1_767_225_600_000 + n),
+            connected_account_id: Uuid::from_u128(2),
+            device_id: Some(Uuid::from_u128(3)),
+            details: Details::default(),
         }
     }
-    Ok(saved)
-}
 
-fn cursors(old: &Connection, t: &Connection) -> Result<Vec<u64>, rusqlite::Error> {
-    let all = reader::cursors(old)?;
-    for (sink, seq) in &all {
-        let sum = reader::cursor_sum(sink, *seq);
-        t.execute("INSERT OR IGNORE INTO cursor VALUES (?1, ?2, ?3)", params![sink, seq, sum])?;
+    fn open(dir: &Path) -> Store {
+        Store::open(dir, Dialect::Classic).unwrap().0
     }
-    Ok(all.into_iter().map(|(_, seq)| seq).collect())
-}
 
-fn retained(old: &Connection, t: &Connection) -> Result<(), rusqlite::Error> {
-    let mut topics = old.prepare("SELECT topic FROM retained")?;
-    let mut rows = topics.query([])?;
-    while let Some(r) = rows.next()? {
-        t.execute("INSERT OR IGNORE INTO retained VALUES (?1)", [r.get::<_, String>(0)?])?;
+    fn keys(store: &Store) -> Vec<String> {
+        let mut keys: Vec<String> = store.state().unwrap().into_iter().map(|row| row.key).collect();
+        keys.sort();
+        keys
     }
-    Ok(())
-}
 
-/// The last `seq`, by either tree that has it.
-fn last(old: &Connection) -> u64 {
-    let of = |sql| old.query_row(sql, [], |r| r.get::<_, Option<u64>>(0)).ok().flatten();
-    of("SELECT max(seq) FROM event").or_else(|| of("SELECT max(seq) FROM event INDEXED BY event_by_scope")).unwrap_or(0)
-}
+    /// Ends the writer, so that everything is in the one file.
+    async fn close(store: Store) {
+        let mut head = store.head();
+        store.flush().await.unwrap();
+        drop(store);
+        while head.changed().await.is_ok() {}
+    }
 
-/// True where the event was there and sound.
-fn event(old: &Connection, t: &Connection, seal: &Seal, seq: u64) -> Result<bool, rusqlite::Error> {
-    let Some(event) = reader::event_at(old, seal, seq)? else { return Ok(false) };
-    schema::index_code(t, seq, query::access_code_id(&event))?;
-    let mut statement = old.prepare_cached(
-        "SELECT e.scope, s.workspace_id, s.account_id, s.device_id, e.type, t.name, e.at, e.event_id, e.body, e.sum
-         FROM event e JOIN scope s USING (scope) JOIN type t USING (type) WHERE e.seq = ?1",
-    )?;
-    let row = statement
-        .query_row([seq], |r| {
-            let [workspace, account, id]: [[u8; 16]; 3] = [r.get(1)?, r.get(2)?, r.get(7)?];
-            let device: Option<[u8; 16]> = r.get(3)?;
-            let (scope, event_type, at): (i64, i64, i64) = (r.get(0)?, r.get(4)?, r.get(6)?);
-            let (name, body, sum): (String, Vec<u8>, u32) = (r.get(5)?, r.get(8)?, r.get(9)?);
-            t.execute(
-                "INSERT OR IGNORE INTO scope VALUES (?1, ?2, ?3, ?4)",
-                params![scope, workspace, account, device],
-            )?;
-            t.execute("INSERT OR IGNORE INTO type VALUES (?1, ?2)", params![event_type, name])?;
-            t.execute(
-                "INSERT OR IGNORE INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![seq, scope, event_type, at, id, body, sum],
-            )?;
-            if query::time_of(uuid::Uuid::from_bytes(id)).0 != at {
-                t.execute("INSERT OR IGNORE INTO odd VALUES (?1, ?2)", params![id, seq])?;
+    /// A closed store with 50 events and the rows a, b, c, of which the last snapshot has a and b.
+    async fn left() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let row = |key: &str| Row { kind: RowKind::Account, key: key.into(), value: Some(json!({"is": key})) };
+        let batch = |events, rows| Batch { events, rows, then: None };
+        store.append(batch((0..50).map(event).collect(), vec![row("a"), row("b")])).unwrap();
+        store.flush().await.unwrap();
+        snapshot::write(&store.connection(), &dir.path().join(snapshot::FILE)).unwrap();
+        store.append(batch(Vec::new(), vec![row("c")])).unwrap();
+        close(store).await;
+        dir
+    }
+
+    /// Overwrites the first page of each of these trees.
+    fn overwrite(database: &Path, trees: &[&str]) {
+        let c = Connection::open(database).unwrap();
+        let root = |tree: &&str| {
+            c.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [tree], |r| r.get::<_, u64>(0)).unwrap()
+        };
+        let pages: Vec<u64> = trees.iter().map(root).collect();
+        drop(c);
+        use std::os::unix::fs::FileExt;
+        let file = std::fs::File::options().write(true).open(database).unwrap();
+        for page in pages {
+            file.write_all_at(&[0xa5; 4096], (page - 1) * 4096).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn state_that_cannot_be_read_comes_from_the_snapshot_and_the_log_goes_on() {
+        let dir = left().await;
+        overwrite(&dir.path().join(DATABASE), &["state", "state_by_rev"]);
+        let store = open(dir.path());
+        assert_eq!(keys(&store), ["a", "b"], "what the last snapshot had");
+        assert_eq!(store.events_after(0, 100).unwrap().len(), 50);
+        assert!(with_suffix(&dir.path().join(DATABASE), ".damaged-1").exists());
+    }
+
+    #[tokio::test]
+    async fn where_the_state_is_whole_the_snapshot_has_no_say() {
+        let dir = left().await;
+        overwrite(&dir.path().join(DATABASE), &["event_by_type", "meta"]);
+        std::fs::write(dir.path().join(snapshot::FILE), "[\"account\",\"old\",1,null,0]\n").unwrap();
+        let store = open(dir.path());
+        assert_eq!(keys(&store), ["a", "b", "c"]);
+        assert_eq!(store.events_after(0, 100).unwrap().len(), 50);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_gone_begins_with_the_snapshot_whatever_of_that_is_sound() {
+        let dir = left().await;
+        std::fs::remove_file(dir.path().join(DATABASE)).unwrap();
+        let path = dir.path().join(snapshot::FILE);
+        let mut snapshot = std::fs::read(&path).unwrap();
+        let at = snapshot.windows(9).position(|w| w == b"{\\\"is\\\":\\").expect("a row");
+        snapshot[at + 2] ^= 1;
+        std::fs::write(&path, snapshot).unwrap();
+        assert_eq!(keys(&open(dir.path())), ["b"], "the damaged line costs itself alone");
+    }
+
+    /// Goal: the power may go at any moment of a rescue; the next start ends it.
+    #[tokio::test]
+    async fn a_rescue_that_was_cut_short_is_ended_by_the_next_start() {
+        for moved in 0..=3 {
+            let dir = left().await;
+            let path = dir.path().join(DATABASE);
+            // Left behind by a hub that was killed: a log that belongs to the damaged file alone.
+            std::fs::write(with_suffix(&path, "-wal"), b"of the damaged one").unwrap();
+            overwrite(&path, &["meta"]);
+            build(&path, &Seal::of(dir.path())).unwrap();
+            let aside = free_name(&path);
+            for suffix in ["", "-wal", "-shm"].iter().take(moved) {
+                gone(std::fs::rename(with_suffix(&path, suffix), with_suffix(&aside, suffix))).unwrap();
             }
-            Ok(())
-        })
-        .optional()?;
-    Ok(row.is_some())
+            let store = open(dir.path());
+            assert_eq!((keys(&store).len(), store.events_after(0, 100).unwrap().len()), (3, 50), "{moved} moved");
+            assert!(!rescued(&path).exists() && aside.exists());
+        }
+    }
 }

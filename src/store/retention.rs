@@ -119,3 +119,83 @@ fn bytes(c: &Connection) -> Result<u64, rusqlite::Error> {
     let number = |pragma| c.pragma_query_value(None, pragma, |r| r.get::<_, u64>(0));
     Ok((number("page_count")? - number("freelist_count")?) * number("page_size")?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Details, Dialect, Event, EventType};
+    use crate::store::{Batch, DATABASE, Store};
+    use uuid::Uuid;
+
+    fn event(n: i64) -> Event {
+        Event {
+            // Every tenth id does not begin with its time.
+            event_id: if n % 10 == 0 { Uuid::from_u128(n as u128) } else { Uuid::now_v7() },
+            event_type: EventType::LockLocked,
+            workspace_id: Uuid::from_u128(1),
+            created_at: Wall(n),
+            occurred_at: Wall(n),
+            connected_account_id: Uuid::from_u128(2),
+            device_id: Some(Uuid::from_u128(3)),
+            details: Details { device_name: Some("x".repeat(200)), ..Details::default() },
+        }
+    }
+
+    /// Events 1 to `n`, made at the same millisecond, with cursors; and the writing side.
+    fn log(n: i64, cursors: &[(&str, u64)]) -> (tempfile::TempDir, Store, Connection) {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), Dialect::Classic).unwrap();
+        store.append(Batch { events: (1..=n).map(event).collect(), rows: Vec::new(), then: None }).unwrap();
+        cursors.iter().for_each(|(sink, seq)| store.move_cursor(sink, *seq).unwrap());
+        store.set_aside("mqtt", 2, "too large".into()).unwrap();
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(store.flush()).unwrap();
+        let c = Connection::open(dir.path().join(DATABASE)).unwrap();
+        (dir, store, c)
+    }
+
+    fn kept(store: &Store) -> (u64, usize) {
+        let events = store.events_after(0, usize::MAX >> 1).unwrap();
+        (events.first().map_or(0, |e| e.seq), events.len())
+    }
+
+    const ENDLESS: u64 = u64::MAX;
+
+    #[test]
+    fn age_takes_only_what_every_sink_has_and_what_belongs_to_it() {
+        let (_dir, store, mut c) = log(100, &[("mqtt", 90), ("webhook/1", 40)]);
+        assert_eq!(portion(&mut c, Wall(30), ENDLESS).unwrap(), Gone { events: 29, unsent: 0 });
+        assert_eq!(kept(&store), (30, 71), "younger than the cutoff");
+        assert_eq!(portion(&mut c, Wall(80), ENDLESS).unwrap(), Gone { events: 11, unsent: 0 });
+        assert_eq!(kept(&store), (41, 60), "the slowest sink has no more");
+        assert_eq!(store.undeliverable().unwrap(), []);
+        let odd: u64 = c.query_row("SELECT count(*) FROM odd WHERE seq < 41", [], |r| r.get(0)).unwrap();
+        assert_eq!(odd, 0);
+    }
+
+    #[test]
+    fn without_a_sink_age_alone_counts_and_the_last_event_stays() {
+        let (_dir, store, mut c) = log(100, &[]);
+        assert_eq!(portion(&mut c, Wall(1_000), ENDLESS).unwrap(), Gone { events: 99, unsent: 0 });
+        assert_eq!(kept(&store), (100, 1), "its seq is where the log goes on");
+        assert_eq!(portion(&mut c, Wall(1_000), ENDLESS).unwrap(), Gone::default());
+    }
+
+    #[test]
+    fn size_takes_the_oldest_sent_or_not_and_counts_what_nobody_had() {
+        let (_dir, store, mut c) = log(5_000, &[("mqtt", 700)]);
+        let most = bytes(&c).unwrap() * 3 / 4;
+        let (mut gone, mut unsent) = (0, 0);
+        loop {
+            let portion = portion(&mut c, Wall(0), most).unwrap();
+            if portion.events == 0 {
+                break;
+            }
+            assert!(portion.events <= TOGETHER, "the writer is not held up for long");
+            (gone, unsent) = (gone + portion.events, unsent + portion.unsent);
+        }
+        assert!(bytes(&c).unwrap() <= most);
+        assert!((1_000..2_500).contains(&gone), "a quarter, and no more than a portion too many: {gone}");
+        assert_eq!(unsent, gone - 700);
+        assert_eq!(kept(&store), (gone as u64 + 1, 5_000 - gone));
+    }
+}

@@ -17,6 +17,7 @@ use super::pack::{self, Columns};
 use super::reader::{self, Reader, cursor_sum, place, state_sum};
 use super::retention::Retention;
 use super::seal::Seal;
+use super::snapshot::Snapshots;
 use super::{Batch, Head, Options, StoreError, query, rescue, schema};
 use crate::event::Event;
 use crate::health::count;
@@ -37,6 +38,9 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// How often old events are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+
+/// What looks like damage so many times in a row, without a good commit between, is damage, whatever a check of the file says.
+const SUSPECTED_MOST: u32 = 3;
 
 /// Workspace, account, device.
 type Scope = (Uuid, Uuid, Option<Uuid>);
@@ -70,7 +74,12 @@ pub struct Writer {
     cursors: BTreeMap<String, u64>,
     cursors_written: Instant,
     retention: Retention,
+    snapshots: Snapshots,
     failing: bool,
+    /// Failures since the last good commit that looked like damage.
+    suspected: u32,
+    /// The connections are not to be trusted: the file may have been replaced under them.
+    adrift: bool,
 }
 
 impl Writer {
@@ -81,6 +90,7 @@ impl Writer {
         tell: watch::Sender<Head>,
     ) -> Result<Writer, StoreError> {
         let retention = Retention::new(options.retention.clone(), RETENTION_EVERY);
+        let snapshots = Snapshots::new(reader.path());
         let head = *tell.borrow();
         let mut writer = Writer {
             head,
@@ -96,7 +106,10 @@ impl Writer {
             cursors: BTreeMap::new(),
             cursors_written: Instant::now(),
             retention,
+            snapshots,
             failing: false,
+            suspected: 0,
+            adrift: false,
         };
         writer.read_numbers()?;
         Ok(writer)
@@ -157,6 +170,7 @@ impl Writer {
             }
             if !self.failing {
                 self.retention.tend(&mut self.c, &self.options.health);
+                self.snapshots.tend(&self.c);
             }
         }
     }
@@ -184,7 +198,7 @@ impl Writer {
 
     fn write(&mut self, last: bool) {
         while !self.waiting.is_empty() || self.owes_a_cursor(last) || !self.overflow.is_empty() {
-            match self.commit() {
+            match self.land().and_then(|()| Ok(self.commit()?)) {
                 Ok(()) => self.recovered(),
                 Err(error) => return self.failed(&error),
             }
@@ -259,35 +273,57 @@ impl Writer {
     }
 
     fn recovered(&mut self) {
+        self.suspected = 0;
         if std::mem::take(&mut self.failing) {
             tracing::warn!("store.recovered");
             self.options.health.set(PART, true, "writing");
         }
     }
 
-    fn failed(&mut self, error: &rusqlite::Error) {
+    fn failed(&mut self, error: &StoreError) {
         count(&self.options.health.store.write_errors);
         if !std::mem::replace(&mut self.failing, true) {
             tracing::error!(%error, waiting_most = WAITING_MOST, "store.failing: nothing is acknowledged until it writes again");
         }
-        let waiting = self.waiting.len();
-        self.options.health.set(PART, false, format!("the disk fails ({error}); {waiting} batches wait in memory"));
-        if rescue::is_damage(error)
-            && let Err(error) = self.rescue()
+        let mut detail = format!("the disk fails ({error}); {} batches wait in memory", self.waiting.len());
+        if rescue::is_damaged(error)
+            && let Err(error) = self.suspect()
         {
-            tracing::error!(%error, "store.rescue_failed");
+            detail += &format!("; the damaged file cannot be set aside yet: {error}");
         }
+        self.options.health.set(PART, false, detail);
     }
 
-    /// The file is damaged: what is sound of it goes on in a fresh one.
-    fn rescue(&mut self) -> Result<(), StoreError> {
+    /// What looks like damage is looked at once more.
+    fn suspect(&mut self) -> Result<(), StoreError> {
         let path = self.reader.path().to_owned();
+        // Whatever comes of it, the connections are made anew.
+        self.adrift = true;
+        if !rescue::is_confirmed(&path)? {
+            self.suspected += 1;
+            if self.suspected < SUSPECTED_MOST {
+                return Ok(());
+            }
+        }
+        // Whoever lets go of a database may tidy up its log: that must not be the fresh one's.
         self.c = Connection::open_in_memory()?;
-        self.c = rescue::set_aside(&path, self.reader.seal())?;
+        rescue::set_aside(&path, self.reader.seal())
+    }
+
+    /// After a suspicion: on whatever file is there now.
+    fn land(&mut self) -> Result<(), StoreError> {
+        if !self.adrift {
+            return Ok(());
+        }
+        let path = self.reader.path().to_owned();
+        rescue::finish(&path)?;
+        self.c = super::connect(&path)?;
         self.reader.reopen()?;
         self.read_numbers()?;
-        self.head = reader::extent(&self.c)?;
+        let fresh = reader::extent(&self.c)?;
+        self.head = Head { again: self.head.again, ..fresh };
         self.tell.send_replace(self.head);
+        self.adrift = false;
         Ok(())
     }
 }
