@@ -27,13 +27,12 @@ fn open(dir: &Path) -> Store {
 }
 
 /// Closed, with everything in the one file.
-async fn close(store: Store, dir: &Path) {
+async fn close(store: Store) {
+    let mut head = store.head();
     store.flush().await.unwrap();
     drop(store);
-    // The writer ends after its last handle, and then its log is gone.
-    while std::fs::metadata(dir.join(format!("{DATABASE}-wal"))).is_ok_and(|wal| wal.len() > 0) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    // The writer ends after its last handle.
+    while head.changed().await.is_ok() {}
 }
 
 fn bodies(store: &Reader) -> Vec<(u64, String)> {
@@ -170,7 +169,7 @@ async fn of_a_damaged_database_the_sound_part_goes_on_under_a_new_name_of_the_lo
     append(&store, events.clone(), vec![device_row(0, true)]).await;
     store.move_cursor("mqtt", 150).unwrap();
     let old = store.log_id();
-    close(store, dir.path()).await;
+    close(store).await;
     // The schema's first page is lost: nothing of it can be trusted, and yet the rows are there.
     let c = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
     c.execute("UPDATE meta SET value = 'x' WHERE name = 'log_id'", []).unwrap();
@@ -182,48 +181,6 @@ async fn of_a_damaged_database_the_sound_part_goes_on_under_a_new_name_of_the_lo
     assert_eq!(store.state().unwrap().len(), 1);
     append(&store, vec![event(400)], Vec::new()).await;
     assert_eq!(store.head().borrow().seq, 401, "no seq is given twice");
-}
-
-/// Goal: whatever single bit flips, the hub starts, tells nothing that was not written, and goes on.
-///
-/// Method: a small closed database, every so manieth byte of it (all with `PORTCULLIS_EVERY=1`), one bit of each.
-#[tokio::test(flavor = "multi_thread")]
-async fn no_flipped_bit_keeps_it_from_starting_or_makes_it_tell_an_untruth() {
-    let every = std::env::var("PORTCULLIS_EVERY").ok().and_then(|e| e.parse().ok()).unwrap_or(101);
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let events: Vec<Event> = (0..12).map(event).collect();
-    let rows: Vec<Row> = (0..3).map(|n| device_row(n, true)).collect();
-    append(&store, events.clone(), rows.clone()).await;
-    store.move_cursor("mqtt", 5).unwrap();
-    close(store, dir.path()).await;
-    let sound = std::fs::read(dir.path().join(DATABASE)).unwrap();
-    let truth = frozen(&events);
-    let mut passed = 0;
-    for at in (0..sound.len()).step_by(every) {
-        let mut flipped = sound.clone();
-        flipped[at] ^= 1 << (at % 8);
-        let place = scratch::scratch();
-        std::fs::write(place.path().join(DATABASE), flipped).unwrap();
-        let opened = Store::open(place.path(), Dialect::Classic);
-        let (store, _) = opened.unwrap_or_else(|e| panic!("byte {at}: {e}"));
-        append(&store, vec![event(77)], vec![device_row(4, false)]).await;
-        let (fresh, old): (Vec<_>, Vec<_>) =
-            store.events_after(0, 100).unwrap().into_iter().partition(|e| e.created_at == event(77).created_at);
-        assert_eq!(fresh.len(), 1, "byte {at}: what is new is kept");
-        for e in &old {
-            assert_eq!(truth.get(e.seq as usize - 1), Some(&(e.seq, e.body.clone())), "byte {at}: an untruth");
-        }
-        let cursor = store.cursor("mqtt").unwrap();
-        assert!(cursor == 5 || cursor == 0, "byte {at}: the cursor is {cursor}");
-        assert!(fresh[0].seq > cursor, "byte {at}: it would never be sent");
-        for row in store.state().unwrap() {
-            let written = rows.iter().chain([&device_row(4, false)]).any(|r| r.key == row.key && r.value == row.value);
-            assert!(written, "byte {at}: {row:?}");
-        }
-        passed += 1;
-    }
-    println!("{passed} passed, 0 failed");
 }
 
 #[tokio::test]
@@ -251,7 +208,7 @@ async fn a_torn_write_costs_no_more_than_what_was_not_acknowledged() {
 #[tokio::test]
 async fn a_later_versions_database_is_left_alone_and_said_so() {
     let dir = tempfile::tempdir().unwrap();
-    close(open(dir.path()), dir.path()).await;
+    close(open(dir.path())).await;
     let c = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
     // The sum is that of src/store/sum.rs over ("schema", "99").
     c.execute("UPDATE meta SET value = '99', sum = 915976395 WHERE name = 'schema'", []).unwrap();
