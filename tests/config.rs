@@ -59,7 +59,7 @@ fn the_example_is_right_with_everything_in_it_uncommented() {
     let config = Config::parse(&example_in_full(dir.path()), dir.path(), HashMap::new()).unwrap();
     assert_eq!(config.devices.len(), 3);
     assert_eq!(config.devices[2].place, DevicePlace::Zwave { network: "main".into(), node: 2 });
-    assert_eq!(config.devices[2].slots, Some(20..=29));
+    assert_eq!(config.devices[2].codes.slots, Some((20, 29)));
     assert!(config.devices[0].bindkey.is_some());
     assert_eq!(config.mqtt.password_file.unwrap(), dir.path().join("mqtt_password"));
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub use judgement::JudgementSection;
 pub use read::Problem;
 pub use sections::{
-    AdoptSection, BleSection, Codes, DevicePlace, DeviceSection, EventsSection, HttpSection, HubSection, MqttSection,
+    AdoptSection, BleSection, DevicePlace, DeviceSection, EventsSection, HttpSection, HubSection, MqttSection,
     WebhooksSection, ZwaveSection,
 };
 
@@ -185,6 +185,7 @@ impl DeviceSection {
             time_zone: self.time_zone,
             interval: self.interval_s.map(|s| Duration::from_secs(s.into())),
             accessory_of: self.accessory_of.as_ref().map(DevicePlace::settings),
+            codes: self.codes.clone(),
         }
     }
 }

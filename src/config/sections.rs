@@ -1,7 +1,6 @@
 //! The sections: each key with its default and what it may be, in one place.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -9,14 +8,20 @@ use uuid::Uuid;
 use super::check::{self, word};
 use super::read::Table;
 use crate::event::Dialect;
-use crate::hub::Adopt;
+use crate::hub::{Adopt, CodeSettings, Confirmation};
 use crate::signal::{Address, Secret};
 use crate::source::ble::decode::BindKey;
 use crate::source::rules::Rule;
 
 const ADOPT: &[(&str, Adopt)] = &[("listed", Adopt::Listed), ("known", Adopt::Known)];
 const DIALECT: &[(&str, Dialect)] = &[("classic", Dialect::Classic), ("current", Dialect::Current)];
-const CODES: &[(&str, Codes)] = &[("observe", Codes::Observe), ("manage", Codes::Manage)];
+/// Whether the hub writes them.
+const CODES: &[(&str, bool)] = &[("observe", false), ("manage", true)];
+const CONFIRMATION: &[(&str, Confirmation)] = &[
+    ("read_back", Confirmation::ReadBack),
+    ("accepted", Confirmation::Accepted),
+    ("unverified", Confirmation::Unverified),
+];
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct HubSection {
@@ -302,14 +307,6 @@ impl EventsSection {
     }
 }
 
-/// Whether the hub writes a lock's codes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Codes {
-    #[default]
-    Observe,
-    Manage,
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceSection {
     pub id: Option<Uuid>,
@@ -323,9 +320,7 @@ pub struct DeviceSection {
     pub accessory_of: Option<DevicePlace>,
     /// Whether its battery is read over a connection; `None` leaves it to what it advertises.
     pub gatt_battery: Option<bool>,
-    pub codes: Codes,
-    /// The slots that the hub may write.
-    pub slots: Option<RangeInclusive<u16>>,
+    pub codes: CodeSettings,
     /// Mapping rules: what it says, taken as something else.
     pub map: Vec<Rule>,
 }
@@ -405,11 +400,7 @@ impl DeviceSection {
         if gatt_battery.is_some() && matches!(place, Some(DevicePlace::Zwave { .. })) {
             t.wrong("gatt_battery", "is for Bluetooth devices; a Z-Wave node reports its battery by itself");
         }
-        let codes = t.get("codes", Codes::Observe, word(CODES));
-        let slots = t.maybe("slots", check::slots);
-        if slots.is_some() && codes == Codes::Observe {
-            t.wrong("slots", "is given, but codes are only observed; codes = \"manage\" would be right");
-        }
+        let codes = codes(&mut t);
         let map = t.sections("map");
         t.end();
         let map = super::rules::read(map);
@@ -424,10 +415,31 @@ impl DeviceSection {
             accessory_of,
             gatt_battery,
             codes,
-            slots,
             map,
         })
     }
+}
+
+/// What the hub may do to a lock's codes.
+fn codes(t: &mut Table) -> CodeSettings {
+    let manage = t.get("codes", false, word(CODES));
+    let settings = CodeSettings {
+        manage,
+        slots: t.maybe("slots", check::slots).map(|slots| slots.into_inner()),
+        confirmation: t.maybe("confirmation", word(CONFIRMATION)),
+        // More than that are slots that no guest gets.
+        backup: t.get("backup_codes", 0, check::whole(0..=10)),
+    };
+    for (key, given) in [
+        ("slots", settings.slots.is_some()),
+        ("confirmation", settings.confirmation.is_some()),
+        ("backup_codes", settings.backup > 0),
+    ] {
+        if given && !manage {
+            t.wrong(key, "is given, but codes are only observed; codes = \"manage\" would be right");
+        }
+    }
+    settings
 }
 
 /// A lock as its keypad names it: by address, or `main/2`.

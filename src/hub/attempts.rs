@@ -9,13 +9,14 @@
 //! What it promises: no attempt is pending for ever, not even over a restart; none is sent to a lock twice; one at a time is with a
 //! lock. An attempt that wants what another one is already about rides with it, one that wants the opposite waits for its end.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::rate::Rate;
 use super::tell::Teller;
 use super::timers::Timer;
 use super::{Action, CommandError, Device, Hub, Output, Reply, RowKind, lock};
@@ -128,7 +129,7 @@ pub fn words(signals: &[Signal]) -> Vec<Word> {
 pub struct Attempts {
     all: Vec<Attempt>,
     /// When each kind was last asked of a device.
-    asked: HashMap<(DeviceKey, bool), VecDeque<Mono>>,
+    asked: HashMap<(DeviceKey, bool), Rate>,
 }
 
 impl Attempts {
@@ -238,20 +239,8 @@ impl Attempts {
 
     /// Whether the device may be asked this once more, and if not, when again.
     fn admit(&mut self, key: DeviceKey, lock: bool, now: Mono) -> Result<(), CommandError> {
-        let asked = self.asked.entry((key, lock)).or_default();
-        while asked.front().is_some_and(|at| now.since(*at) >= MINUTE) {
-            asked.pop_front();
-        }
-        match asked.front() {
-            Some(first) if asked.len() >= A_MINUTE => {
-                let wait = MINUTE.saturating_sub(now.since(*first));
-                Err(CommandError::TooMany { retry_after_s: wait.as_secs_f64().ceil() as u64 })
-            }
-            _ => {
-                asked.push_back(now);
-                Ok(())
-            }
-        }
+        let asked = self.asked.entry((key, lock)).or_insert_with(|| Rate::new(A_MINUTE, MINUTE));
+        asked.admit(now).map_err(CommandError::too_many)
     }
 
     /// Forgets what is old, and comes back when the next ends or is old.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::codes::Wish;
 use super::noise::{self, ThresholdDraft};
 use super::tell::Teller;
 use super::{CodeDraft, Hub, Origin, Output, life};
@@ -113,6 +115,12 @@ pub enum CommandError {
     TooMany { retry_after_s: u64 },
 }
 
+impl CommandError {
+    pub(super) fn too_many(wait: Duration) -> CommandError {
+        CommandError::TooMany { retry_after_s: wait.as_secs_f64().ceil() as u64 }
+    }
+}
+
 impl Hub {
     pub(super) fn command(&mut self, now: Now, command: Command, out: &mut Output) -> Reply {
         let device_id = match command {
@@ -121,14 +129,20 @@ impl Hub {
                 return self.login(now, &network, connect_webview_id, out);
             }
             Command::Lock { device_id, lock } => return self.attempt(now, device_id, lock, out),
-            Command::CreateCode { .. }
-            | Command::ChangeCode { .. }
-            | Command::PullBackupCode { .. }
-            | Command::ConvertCode { .. }
-            | Command::DeleteCode { .. }
-            | Command::GenerateCode { .. } => {
-                return Err(CommandError::Refused("access codes are not there yet".into()));
+            Command::CreateCode { device_id, draft } => return self.wish(now, device_id, Wish::Create(draft), out),
+            Command::ChangeCode { access_code_id: id, draft } => {
+                return self.wish_of_code(now, id, Wish::Change(id, draft), out);
             }
+            Command::PullBackupCode { access_code_id: id } => {
+                return self.wish_of_code(now, id, Wish::Pull(id), out);
+            }
+            Command::ConvertCode { access_code_id: id, is_external_modification_allowed: allowed } => {
+                return self.wish_of_code(now, id, Wish::Convert(id, allowed), out);
+            }
+            Command::DeleteCode { access_code_id: id } => {
+                return self.wish_of_code(now, id, Wish::Delete(id), out);
+            }
+            Command::GenerateCode { device_id } => return self.generate_code(now, device_id, out),
             Command::Explain { device_id } => {
                 return Ok(serde_json::to_value(self.explain(device_id, now.mono)).unwrap_or_default());
             }
@@ -202,7 +216,9 @@ impl Hub {
             | Command::GenerateCode { .. } => None,
         };
         teller.keep(device);
-        Ok(reply.unwrap_or_else(|| json!(device.view())))
+        let view = json!(device.view());
+        self.pump_codes(now, key, out);
+        Ok(reply.unwrap_or(view))
     }
 
     fn login(&mut self, now: Now, network: &Arc<str>, connect_webview_id: Uuid, out: &mut Output) -> Reply {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::clock::Correction;
+use super::codes::LockCodes;
 use super::tell::Teller;
 use super::{Battery, DeviceSettings, Flaky, Lock, Noise, flaky, noise};
 use crate::event::{ErrorCode, EventType};
@@ -67,6 +68,8 @@ pub struct Device {
     pub flaky: Flaky,
     #[serde(default)]
     pub noise: Noise,
+    #[serde(default)]
+    pub codes: LockCodes,
     /// The sender's counter of the last report that changed something: older ones are replays.
     pub counter: Option<u32>,
     #[serde(skip)]
@@ -150,6 +153,7 @@ impl Device {
             keypad: Mark::default(),
             flaky: Flaky::default(),
             noise: Noise::default(),
+            codes: LockCodes::default(),
             counter: None,
             soft: Soft::default(),
         }
@@ -206,13 +210,14 @@ impl Device {
 
     /// What the configuration says of it. True where something changed.
     pub(super) fn configure(&mut self, listed: &DeviceSettings, teller: &mut Teller<'_>) -> bool {
-        let before = (self.origin, self.time_zone, self.configured_name.clone());
+        let before = (self.origin, self.time_zone, self.configured_name.clone(), self.codes.clone());
         (self.origin, self.time_zone) = (Origin::Config, listed.time_zone);
         if self.configured_name != listed.name {
             self.configured_name.clone_from(&listed.name);
             self.rename(listed.name.clone(), teller);
         }
-        before != (self.origin, self.time_zone, self.configured_name.clone())
+        self.codes.settings.clone_from(&listed.codes);
+        before != (self.origin, self.time_zone, self.configured_name.clone(), self.codes.clone())
     }
 
     /// Another name. Told where the device was known to the world by a different one.

@@ -80,6 +80,8 @@ impl Device {
             Concern::Battery => battery::due(self, teller),
             Concern::Flaky => flaky::due(self, teller),
             Concern::Noise => noise::due(self, teller),
+            // The codes' own business.
+            Concern::Codes => false,
         }
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::device::kind_of;
 use super::strangers::UNMANAGED;
 use super::tell::Teller;
-use super::{Accounts, Device, Hub, Origin, Output, Row, RowKind, Settings, battery, flaky};
+use super::{Accounts, CodeSettings, Device, Hub, Origin, Output, Row, RowKind, Settings, battery, flaky};
 use crate::event::EventType;
 use crate::signal::{DeviceKey, DeviceKind, Report, Signal};
 use crate::time::Now;
@@ -58,6 +58,9 @@ impl Hub {
     pub(super) fn configure(&mut self, now: Now, settings: Settings, out: &mut Output) {
         let before = std::mem::replace(&mut self.world.settings, settings);
         self.reconcile(now, out);
+        for key in self.keys(|_| true) {
+            self.pump_codes(now, key, out);
+        }
         // A device whose declared interval is another is judged anew; the others keep what was learned.
         for key in self.keys(|d| d.origin == Origin::Config) {
             let Some(place) = self.accounts.place(&key) else { continue };
@@ -104,9 +107,15 @@ impl Hub {
         let adopts = self.world.settings.adopts(&key, &device.family);
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         match (device.origin, adopts) {
-            (Origin::Config, true) => device.origin = Origin::Known,
+            (Origin::Config, true) => {
+                device.origin = Origin::Known;
+                device.codes.settings = CodeSettings::default();
+            }
             (Origin::Stranger, true) => convert(device, Origin::Known, &mut teller),
-            (Origin::Config | Origin::Known, false) => release(device, Origin::Stranger, &mut teller),
+            (Origin::Config | Origin::Known, false) => {
+                device.codes.settings = CodeSettings::default();
+                release(device, Origin::Stranger, &mut teller);
+            }
             _ => return,
         }
         teller.keep(device);
@@ -179,6 +188,7 @@ impl Hub {
         self.presence.forget(&key, now.mono);
         out.rows.push(Row { kind: RowKind::Presence, key: key.to_string(), value: None });
         self.nodes.forget(&key);
+        self.codes_gone(now, &device, out);
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         self.attempts.gone(&device, &mut teller);
         teller.drop_device(&device);
@@ -233,6 +243,9 @@ impl Hub {
             flaky::restored(device, &mut teller);
         }
         self.resume_attempts(now, out);
+        for key in self.keys(|_| true) {
+            self.pump_codes(now, key, out);
+        }
         self.accounts.resume(&mut Teller::new(&mut self.world, None, now, out));
     }
 

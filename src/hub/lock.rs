@@ -231,8 +231,13 @@ fn tell(device: &mut Device, locked: bool, method: Method, at: Mono, teller: &mu
     let method = if asked.is_some() { Method::Api } else { method };
     device.lock.method = Some(method);
     let event_type = if locked { EventType::LockLocked } else { EventType::LockUnlocked };
+    let at = teller.occurred_at.unwrap_or(teller.now.wall);
+    let user = device.lock.user.filter(|_| method == Method::Keycode);
+    let code = user.and_then(|user| teller.codes?.used(device.key, user, at));
     teller.tell(device, event_type, |d| {
         d.method = Some(method);
+        d.access_code_id = code.map(|(id, _)| id);
+        d.access_code_is_managed = code.map(|(_, managed)| managed);
         d.action_attempt_id = asked.map(|a| a.attempt);
     });
 }

@@ -8,7 +8,7 @@ mod accounts;
 mod attempts;
 mod battery;
 mod clock;
-pub mod codes;
+mod codes;
 mod command;
 mod device;
 mod edges;
@@ -20,6 +20,7 @@ mod nodes;
 mod noise;
 mod once;
 pub mod presence;
+mod rate;
 mod reach;
 mod settings;
 mod strangers;
@@ -32,7 +33,7 @@ use std::collections::HashMap;
 
 pub use accounts::Account;
 pub use battery::{Battery, BatterySettings};
-pub use codes::CodeDraft;
+pub use codes::{CodeDraft, CodeSettings, Confirmation};
 pub use command::{Command, CommandError, CommandId, Reply};
 pub use device::{Device, Mark, Origin};
 pub use flaky::{Flaky, FlakySettings};
@@ -47,7 +48,7 @@ use crate::time::{Mono, Now, Wall};
 use accounts::Accounts;
 use clock::Correction;
 use tell::{Teller, World};
-use timers::Timer;
+use timers::{Concern, Timer};
 
 /// The state of the judgement.
 pub struct Hub {
@@ -58,6 +59,7 @@ pub struct Hub {
     nodes: nodes::Nodes,
     strangers: strangers::Strangers,
     attempts: attempts::Attempts,
+    codes: codes::Codes,
     /// Of devices that are gone.
     past: HashMap<DeviceKey, life::Past>,
     once: once::Once,
@@ -81,6 +83,7 @@ impl Hub {
             nodes: nodes::Nodes::default(),
             strangers: strangers::Strangers::default(),
             attempts: attempts::Attempts::default(),
+            codes: codes::Codes::default(),
             past: HashMap::new(),
             once: once::Once::default(),
             started: false,
@@ -95,7 +98,7 @@ impl Hub {
                 RowKind::Past => hub.restore_past(value),
                 RowKind::Held => hub.world.clock.restore(value),
                 RowKind::Attempt => hub.attempts.restore(value),
-                RowKind::Code => {}
+                RowKind::Code => hub.codes.restore(value),
                 RowKind::Command => hub.once.restore(&row.key, value),
                 RowKind::Webhook | RowKind::Delivery | RowKind::Network => {}
             }
@@ -205,6 +208,7 @@ impl Hub {
 
     fn due(&mut self, now: Now, timer: Timer, out: &mut Output) {
         match timer {
+            Timer::Device(key, Concern::Codes) => self.pump_codes(now, key, out),
             Timer::Device(key, concern) => {
                 let Some(device) = self.devices.get_mut(&key) else { return };
                 let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
@@ -251,10 +255,12 @@ impl Hub {
         let Some(device) = self.devices.get_mut(&key) else { return };
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         teller.occurred_at = report.occurred_at;
-        let words = attempts::words(&report.signals);
+        teller.codes = Some(&self.codes);
+        let (words, notices) = (attempts::words(&report.signals), codes::notices(&report.signals));
         if device.heard(report, &mut teller) {
             teller.keep(device);
         }
         self.attempts.heard(device, &words, &mut teller);
+        self.hear_codes(now, key, &notices, out);
     }
 }

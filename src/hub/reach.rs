@@ -69,6 +69,7 @@ impl Hub {
             device.connected(&mut teller);
             teller.keep(device);
             self.tell_lock_of_keypad(now, key, out);
+            self.pump_codes(now, key, out);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{BatterySettings, FlakySettings};
+use super::{BatterySettings, CodeSettings, FlakySettings};
 use crate::signal::{Address, DeviceKey};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,7 @@ pub struct DeviceSettings {
     pub interval: Option<Duration>,
     /// The lock whose keypad this is.
     pub accessory_of: Option<Place>,
+    pub codes: CodeSettings,
 }
 
 /// Where a configured device is found. A Z-Wave network's home id is known only once its driver was met.

@@ -4,6 +4,7 @@ use uuid::{Builder, Uuid};
 
 use super::accounts::Accounts;
 use super::clock::Clock;
+use super::codes::Codes;
 use super::timers::{Concern, Timer, Timers};
 use super::{Account, Action, Device, Output, Row, RowKind, Settings};
 use crate::event::{Details, Event, EventType, Issues};
@@ -23,6 +24,8 @@ pub struct Teller<'a> {
     pub settings: &'a Settings,
     /// The device's or bridge's own time of what is being judged.
     pub occurred_at: Option<Wall>,
+    /// Who has which code, where that is of interest.
+    pub codes: Option<&'a Codes>,
     accounts: Option<&'a Accounts>,
     clock: &'a mut Clock,
     timers: &'a mut Timers,
@@ -33,7 +36,7 @@ impl<'a> Teller<'a> {
     /// `accounts` is what events say of the account of their device; without it they can only be told of accounts.
     pub fn new(world: &'a mut World, accounts: Option<&'a Accounts>, now: Now, out: &'a mut Output) -> Teller<'a> {
         let World { settings, clock, timers } = world;
-        Teller { now, settings, occurred_at: None, accounts, clock, timers, out }
+        Teller { now, settings, occurred_at: None, codes: None, accounts, clock, timers, out }
     }
 
     /// Tells an event of a device, where it is one that is told of such a device. `fill` adds what this type carries; errors and
@@ -81,6 +84,11 @@ impl<'a> Teller<'a> {
             details,
         };
         self.out.events.push(event);
+    }
+
+    /// Nobody vouches for the date yet, and it may still be set.
+    pub fn dates_are_guesses(&self) -> bool {
+        self.clock.holds()
     }
 
     /// A random id for something that is made in this step.

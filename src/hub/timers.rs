@@ -27,10 +27,11 @@ pub enum Concern {
     Battery,
     Flaky,
     Noise,
+    Codes,
 }
 
 impl Concern {
-    pub const ALL: &[Concern] = &[Concern::Lock, Concern::Battery, Concern::Flaky, Concern::Noise];
+    pub const ALL: &[Concern] = &[Concern::Lock, Concern::Battery, Concern::Flaky, Concern::Noise, Concern::Codes];
 }
 
 #[derive(Debug, Default)]

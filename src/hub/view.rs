@@ -77,6 +77,9 @@ pub struct Known {
     pub can_lock: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code_slots: Option<u16>,
+    /// Where the hub writes its codes: into which slots, and what it takes for the lock's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_codes: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom_metadata: Option<Value>,
     /// Other readings by name: `temperature_c`, `humidity_percent` …
@@ -150,6 +153,7 @@ impl Device {
                     .then(|| noise.iter().filter(|t| t.told).map(|t| t.id).collect()),
                 can_lock: d.can_lock,
                 code_slots: d.code_slots,
+                access_codes: self.codes.view(d),
                 custom_metadata: (!self.custom_metadata.is_empty()).then(|| json!(self.custom_metadata)),
                 measured: (!self.soft.measured.is_empty()).then(|| json!(self.soft.measured)),
             },

@@ -179,6 +179,12 @@ impl Rig {
         self.give(Input::Wake);
     }
 
+    /// When the hub has something to do, as `at` counts.
+    pub fn wakes(&self) -> Option<u64> {
+        let due = self.hub.as_ref().unwrap().wake_at()?;
+        Some((due.0 + self.run_started).max(self.at))
+    }
+
     pub fn hear(&mut self, device: DeviceKey, signals: impl Into<Vec<Signal>>) {
         self.give(Input::Report(report(device, signals.into())));
     }
@@ -255,6 +261,7 @@ impl Rig {
         self.rows.get(&(kind, key.to_owned()))
     }
 
+    /// All rows of a kind, by their keys.
     pub fn rows(&self, kind: RowKind) -> impl Iterator<Item = (&str, &Value)> {
         self.rows.iter().filter(move |((k, _), _)| *k == kind).map(|((_, key), value)| (key.as_str(), value))
     }

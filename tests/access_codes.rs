@@ -1,0 +1,522 @@
+//! Scenarios of access codes on a simulated lock: each type of event from its cause, and what must never happen.
+
+#[path = "support/house.rs"]
+#[allow(dead_code)]
+mod house;
+#[path = "support/hub.rs"]
+#[allow(dead_code)]
+mod hub;
+#[path = "support/lock.rs"]
+#[allow(dead_code)]
+mod lock;
+
+use house::{House, code, id};
+use hub::node;
+use lock::Mood;
+use portcullis::event::{Dialect, EventType};
+use portcullis::hub::{Action, CodeDraft, Command, CommandError};
+use portcullis::signal::{CodeNotice, LockUser, Method, NodeStatus, Secret, Signal};
+use portcullis::time::Wall;
+use serde_json::Value;
+use uuid::Uuid;
+
+const HOUR: i64 = 3_600_000;
+
+fn wall(house: &House) -> i64 {
+    house.rig.at as i64 + house.rig.wall_offset
+}
+
+fn last(house: &House, event_type: EventType) -> Value {
+    let event = house.rig.last(event_type).unwrap_or_else(|| panic!("{event_type} is not in {:?}", house.rig.types()));
+    serde_json::from_str(&event.render(Dialect::Current)).unwrap()
+}
+
+#[test]
+fn a_code_is_read_written_read_back_and_only_then_told_as_set() {
+    let mut house = House::new();
+    let guest = house.create(code("4711"));
+    assert_eq!(house.status(guest), "setting");
+    assert_eq!(house.rig.told(), ["access_code.created"]);
+    house.pass(10.0);
+    assert_eq!(house.rig.types(), ["access_code.set_on_device"]);
+    let told = last(&house, EventType::AccessCodeSetOnDevice);
+    assert_eq!(
+        (told["code"].as_str(), told["access_code_id"].as_str()),
+        (Some("4711"), Some(guest.to_string().as_str()))
+    );
+    let sent: Vec<&Action> = house.sent.iter().map(|(_, action)| action).collect();
+    assert!(matches!(sent[..], [Action::ReadCode { slot: 20, .. }, Action::SetCode { slot: 20, .. }]), "{sent:?}");
+    assert_eq!(house.status(guest), "set");
+
+    house.rig.told();
+    house.delete(guest);
+    assert_eq!(house.status(guest), "removing");
+    house.pass(10.0);
+    assert_eq!(house.rig.types(), ["access_code.removed_from_device", "access_code.deleted"]);
+    assert_eq!((house.status(guest).as_str(), house.lock().table.len()), ("gone", 0));
+}
+
+#[test]
+fn a_change_of_digits_is_told_when_the_lock_has_them_and_a_name_at_once() {
+    let mut house = House::new();
+    let guest = house.create(CodeDraft { name: Some("Ada".into()), ..code("4711") });
+    house.pass(10.0);
+    house.rig.told();
+    house.change(guest, CodeDraft { name: Some("Grace".into()), ..code("0815") });
+    assert_eq!(house.rig.types(), ["access_code.changed", "access_code.name_changed"]);
+    house.pass(10.0);
+    assert_eq!(house.rig.types()[2..], ["access_code.code_changed", "access_code.set_on_device"]);
+    let told = last(&house, EventType::AccessCodeCodeChanged);
+    assert_eq!((told["from"]["code"].as_str(), told["to"]["code"].as_str()), (Some("4711"), Some("0815")));
+    assert_eq!(house.lock().table[&20], "0815");
+}
+
+#[test]
+fn a_lock_that_says_yes_and_does_nothing_is_asked_again_and_told_once_as_failing() {
+    let mut house = House::new();
+    house.moods = vec![Mood::Ignoring; 4];
+    let guest = house.create(code("4711"));
+    house.pass(600.0);
+    assert_eq!(house.count(EventType::AccessCodeFailedToSetOnDevice), 1);
+    let told = last(&house, EventType::AccessCodeFailedToSetOnDevice);
+    assert_eq!(told["access_code_errors"][0]["error_code"], "failed_to_set_on_device");
+    assert_eq!((house.count(EventType::AccessCodeSetOnDevice), house.status(guest)), (1, "set".into()));
+    assert!(house.row(guest)["errors"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_lock_that_is_away_is_waited_for_and_the_delay_is_told_once() {
+    let mut house = House::new();
+    house.rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);
+    house.pass(60.0);
+    let guest = house.create(code("4711"));
+    house.pass(3600.0);
+    assert_eq!(house.sent, [], "a dead lock is not written to");
+    assert_eq!(house.count(EventType::AccessCodeDelayInSettingOnDevice), 1);
+    let told = last(&house, EventType::AccessCodeDelayInSettingOnDevice);
+    assert_eq!(told["access_code_warnings"][0]["warning_code"], "delay_in_setting_on_device");
+    assert_eq!(told["device_errors"][0]["error_code"], "device_disconnected");
+    house.rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    house.pass(10.0);
+    assert_eq!(house.status(guest), "set");
+
+    house.rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);
+    house.pass(60.0);
+    house.delete(guest);
+    house.pass(3600.0);
+    assert_eq!(house.count(EventType::AccessCodeDelayInRemovingFromDevice), 1);
+    house.rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    house.pass(10.0);
+    assert_eq!(house.count(EventType::AccessCodeDeleted), 1);
+}
+
+#[test]
+fn a_lock_that_will_not_let_go_of_a_code_is_told_as_failing_to_remove_it() {
+    let mut house = House::new();
+    let guest = house.create(code("4711"));
+    house.pass(10.0);
+    house.moods = vec![Mood::Refusing; 4];
+    house.delete(guest);
+    house.pass(60.0);
+    assert_eq!(house.count(EventType::AccessCodeFailedToRemoveFromDevice), 1);
+    assert_eq!(house.count(EventType::AccessCodeRemovedFromDevice), 0);
+    house.pass(600.0);
+    assert_eq!(house.count(EventType::AccessCodeRemovedFromDevice), 1);
+    assert_eq!(house.lock().table.len(), 0);
+}
+
+#[test]
+fn a_code_that_somebody_changes_is_put_right_once_and_then_left_alone() {
+    let mut house = House::new();
+    let guest = house.create(code("4711"));
+    house.pass(60.0);
+    for (times, digits) in [(1, "1111"), (2, "2222")] {
+        house.lock().table.insert(20, digits.into());
+        house.says(CodeNotice::Added { slot: 20 });
+        house.pass(60.0);
+        assert_eq!(house.count(EventType::AccessCodeModifiedExternalToSeam), times);
+    }
+    assert_eq!(house.lock().table[&20], "2222", "not fought over");
+    assert_eq!((house.count(EventType::AccessCodeSetOnDevice), house.status(guest)), (2, "unset".into()));
+    let told = last(&house, EventType::AccessCodeFailedToSetOnDevice);
+    assert_eq!(told["access_code_errors"][0]["error_code"], "conflicting_external_modification");
+    // Its digits there are somebody else's code now.
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedCreated), 1);
+    // A user has the last word, and it goes elsewhere.
+    house.change(guest, CodeDraft::default());
+    house.pass(60.0);
+    assert_eq!(house.status(guest), "set");
+    assert_eq!(house.lock().table[&20], "2222");
+}
+
+#[test]
+fn a_code_that_somebody_erases_is_told_and_written_again() {
+    let mut house = House::new();
+    let guest = house.create(code("4711"));
+    house.pass(60.0);
+    house.lock().table.clear();
+    house.says(CodeNotice::AllDeleted);
+    house.pass(60.0);
+    assert_eq!(house.count(EventType::AccessCodeDeletedExternalToSeam), 1);
+    assert_eq!((house.status(guest).as_str(), house.lock().table.len()), ("set", 1));
+}
+
+#[test]
+fn what_drifts_silently_is_found_within_a_day() {
+    let mut house = House::new();
+    let guest = house.create(code("4711"));
+    house.pass(60.0);
+    house.lock().table.insert(20, "9999".into());
+    house.pass(25.0 * 3600.0);
+    assert_eq!(house.count(EventType::AccessCodeModifiedExternalToSeam), 1);
+    assert_eq!((house.status(guest), house.lock().table[&20].as_str()), ("set".into(), "4711"));
+}
+
+#[test]
+fn where_others_may_change_a_code_their_digits_are_taken_over() {
+    let mut house = House::new();
+    let guest = house.create(CodeDraft { is_external_modification_allowed: Some(true), ..code("4711") });
+    house.pass(60.0);
+    house.lock().table.insert(20, "1111".into());
+    house.says(CodeNotice::Added { slot: 20 });
+    house.pass(60.0);
+    assert_eq!(house.count(EventType::AccessCodeModifiedExternalToSeam), 1);
+    assert_eq!(last(&house, EventType::AccessCodeCodeChanged)["to"]["code"], "1111");
+    assert_eq!((house.row(guest)["code"].as_str(), house.lock().table[&20].as_str()), (Some("1111"), "1111"));
+}
+
+#[test]
+fn codes_that_were_there_before_are_unmanaged_and_never_touched() {
+    let mut house = House::new();
+    house.lock().table.extend([(20, "7777".into()), (3, "3333".into())]);
+    let guest = house.create(code("4711"));
+    house.pass(60.0);
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedCreated), 1, "slot 3 is not ours to read");
+    assert_eq!(house.lock().table, [(3, "3333".into()), (20, "7777".into()), (21, "4711".into())].into());
+    let foreign = house.unmanaged();
+    assert_eq!(house.row(foreign)["code"], "7777");
+    for command in [
+        Command::DeleteCode { access_code_id: foreign },
+        Command::ChangeCode { access_code_id: foreign, draft: code("1234") },
+    ] {
+        assert!(matches!(house.rig.command(command), Err(CommandError::Refused(_))));
+    }
+    let same = house.try_to_create(code("7777"));
+    assert!(matches!(same, Err(CommandError::Refused(_))), "{same:?}");
+    house.lock().table.remove(&20);
+    house.says(CodeNotice::Deleted { slot: 20 });
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedRemoved), 1);
+    house.delete(guest);
+    house.pass(60.0);
+    assert_eq!(house.lock().table, [(3, "3333".into())].into());
+}
+
+#[test]
+fn a_code_of_somebody_else_is_taken_over_once_it_was_read() {
+    let mut house = House::new();
+    house.lock().table.insert(22, "7777".into());
+    house.says(CodeNotice::Added { slot: 22 });
+    house.pass(10.0);
+    let foreign = house.unmanaged();
+    house
+        .rig
+        .command(Command::ConvertCode { access_code_id: foreign, is_external_modification_allowed: None })
+        .unwrap();
+    house.pass(10.0);
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedConvertedToManaged), 1);
+    assert_eq!((house.row(foreign)["is_managed"].clone(), house.status(foreign)), (true.into(), "set".into()));
+    house.delete(foreign);
+    house.pass(10.0);
+    assert!(house.lock().table.is_empty());
+}
+
+#[test]
+fn a_code_that_cannot_be_taken_over_stays_as_it_is_and_that_is_told() {
+    let mut house = House::new();
+    house.lock().hides = true;
+    house.lock().table.insert(22, "7777".into());
+    house.says(CodeNotice::Hidden { slot: 22 });
+    let foreign = house.unmanaged();
+    house
+        .rig
+        .command(Command::ConvertCode { access_code_id: foreign, is_external_modification_allowed: None })
+        .unwrap();
+    house.pass(10.0);
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedFailedToConvertToManaged), 1);
+    assert_eq!(house.row(foreign)["is_managed"], false);
+
+    let mut house = House::new();
+    house.says(CodeNotice::Slot { slot: 3, digits: Some(Secret::new("3333")) });
+    let foreign = house.unmanaged();
+    let refused =
+        house.rig.command(Command::ConvertCode { access_code_id: foreign, is_external_modification_allowed: None });
+    assert!(matches!(refused, Err(CommandError::Refused(_))));
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedFailedToConvertToManaged), 1);
+}
+
+#[test]
+fn a_time_bound_code_is_on_the_lock_from_its_start_to_its_end_and_not_longer() {
+    let mut house = House::new();
+    let now = wall(&house);
+    let draft = CodeDraft { starts_at: Some(Wall(now + HOUR)), ends_at: Some(Wall(now + 2 * HOUR)), ..code("4711") };
+    let guest = house.create(draft);
+    house.pass(3590.0);
+    assert_eq!((house.status(guest).as_str(), house.lock().table.len()), ("unset", 0));
+    house.pass(15.0);
+    assert_eq!((house.status(guest).as_str(), house.lock().table.len()), ("set", 1));
+    house.pass(3580.0);
+    assert_eq!(house.lock().table.len(), 1);
+    house.pass(20.0);
+    assert_eq!(house.lock().table.len(), 0);
+    let told = ["created", "set_on_device", "removed_from_device", "deleted"].map(|t| format!("access_code.{t}"));
+    assert_eq!(house.rig.types(), told);
+}
+
+#[test]
+fn a_code_that_expired_while_the_hub_was_off_goes_first() {
+    let mut house = House::new();
+    let end = Some(Wall(wall(&house) + HOUR));
+    house.create(CodeDraft { ends_at: end, ..code("4711") });
+    house.pass(60.0);
+    house.rig.crash(7200);
+    house.sent.clear();
+    house.bridge_up();
+    house.create(code("0815"));
+    house.pass(60.0);
+    let cleared = house.sent.iter().position(|(_, a)| matches!(a, Action::ClearCode { slot: 20, .. }));
+    let written = house.sent.iter().position(|(_, a)| matches!(a, Action::SetCode { .. }));
+    assert!(cleared.is_some() && cleared < written, "{:?}", house.sent);
+    assert_eq!(house.lock().table.values().collect::<Vec<_>>(), ["0815"]);
+}
+
+#[test]
+fn the_wall_clock_that_is_set_moves_starts_and_ends_along() {
+    let mut house = House::new();
+    let now = wall(&house);
+    let guest = house.create(CodeDraft {
+        starts_at: Some(Wall(now + 10 * HOUR)),
+        ends_at: Some(Wall(now + 20 * HOUR)),
+        ..code("4711")
+    });
+    house.pass(60.0);
+    house.rig.wall_offset += 11 * HOUR;
+    house.pass(70.0);
+    assert_eq!(house.status(guest), "set", "an hour after its start");
+    house.rig.wall_offset -= 11 * HOUR;
+    house.pass(70.0);
+    assert_eq!((house.status(guest).as_str(), house.lock().table.len()), ("unset", 0), "not begun yet");
+    house.rig.wall_offset += 21 * HOUR;
+    house.pass(70.0);
+    assert_eq!(house.status(guest), "gone");
+}
+
+#[test]
+fn a_new_time_frame_is_told_and_followed() {
+    let mut house = House::new();
+    let guest = house.create(code("4711"));
+    house.pass(10.0);
+    let end = Wall(wall(&house) + HOUR);
+    house.change(guest, CodeDraft { ends_at: Some(end), ..CodeDraft::default() });
+    let told = last(&house, EventType::AccessCodeTimeFrameChanged);
+    assert_eq!(told["to"]["ends_at"], end.to_string());
+    house.pass(3700.0);
+    assert_eq!(house.status(guest), "gone");
+}
+
+#[test]
+fn a_spare_code_stands_in_and_the_pool_is_filled_again() {
+    let mut house = House::new();
+    let guest = house.create(CodeDraft { use_backup_access_code_pool: Some(true), ..code("4711") });
+    house.pass(60.0);
+    assert_eq!(house.lock().table.len(), 2);
+    assert_eq!(house.row(guest)["is_backup_access_code_available"], true);
+    let spare = id(&house.rig.command(Command::PullBackupCode { access_code_id: guest }).unwrap());
+    let told = last(&house, EventType::AccessCodeBackupAccessCodePulled);
+    assert_eq!(told["backup_access_code_id"], spare.to_string());
+    assert_eq!(house.row(guest)["pulled_backup_access_code_id"], spare.to_string());
+    house.pass(60.0);
+    assert_eq!(house.lock().table.len(), 3, "filled again");
+    house.delete(guest);
+    house.pass(120.0);
+    assert!(
+        house.lock().table.is_empty(),
+        "the stand-in and the pool go with the last that needs them: {:?}",
+        house.lock().table
+    );
+}
+
+#[test]
+fn a_keypad_names_the_guest_and_a_slot_used_again_never_the_earlier_one() {
+    let operation = Signal::LockOperation { locked: false, method: Method::Keycode, user: Some(LockUser(20)) };
+    let named = |house: &mut House| {
+        house.rig.hear(node(2), [operation.clone()]);
+        let event = last(house, EventType::LockUnlocked);
+        (event["access_code_id"].as_str().map(str::to_owned), event["access_code_is_managed"].as_bool())
+    };
+    let mut house = House::with(1, "codes = \"manage\"\nslots = \"20-20\"");
+    let ada = house.create(code("4711"));
+    assert_eq!(named(&mut house), (None, None), "not written yet");
+    house.pass(10.0);
+    assert_eq!(named(&mut house), (Some(ada.to_string()), Some(true)));
+    house.delete(ada);
+    let grace = house.create(code("0815"));
+    house.pass(20.0);
+    assert_eq!(named(&mut house), (Some(grace.to_string()), Some(true)));
+    // A notification that was long on its way.
+    let mut late = hub::report(node(2), vec![operation.clone()]);
+    late.occurred_at = Some(Wall(wall(&house) - 60_000));
+    house.rig.give(portcullis::hub::Input::Report(late));
+    assert_eq!(last(&house, EventType::LockUnlocked)["access_code_id"], Value::Null);
+    house.delete(grace);
+    house.pass(20.0);
+    assert_eq!(named(&mut house), (None, None));
+    house.says(CodeNotice::Slot { slot: 20, digits: Some(Secret::new("7777")) });
+    assert_eq!(named(&mut house), (Some(house.unmanaged().to_string()), Some(false)));
+}
+
+#[test]
+fn digits_of_another_code_or_of_a_wrong_length_do_not_reach_the_lock() {
+    let mut house = House::new();
+    house.create(code("4711"));
+    house.pass(10.0);
+    let sent = house.sent.len();
+    for digits in ["4711", "123", "12345678901", "47 11", "abcd"] {
+        let refused = house.try_to_create(code(digits));
+        let Err(CommandError::Refused(why)) = &refused else { panic!("{digits}: {refused:?}") };
+        assert!(!why.contains(digits), "{why}");
+    }
+    house.pass(60.0);
+    assert_eq!(house.sent.len(), sent);
+    house.try_to_create(code("0000")).expect("0000 is a code");
+}
+
+#[test]
+fn digits_may_be_used_again_as_soon_as_their_code_is_being_deleted() {
+    let mut house = House::new();
+    let ada = house.create(code("4711"));
+    house.pass(10.0);
+    house.delete(ada);
+    let grace = house.create(code("4711"));
+    house.pass(20.0);
+    assert_eq!((house.status(ada).as_str(), house.status(grace).as_str()), ("gone", "set"));
+    assert_eq!(house.count(EventType::AccessCodeFailedToSetOnDevice), 0);
+}
+
+#[test]
+fn a_lock_that_hides_its_codes_is_believed_when_it_takes_them() {
+    let mut house = House::new();
+    house.lock().hides = true;
+    let guest = house.create(code("4711"));
+    house.pass(20.0);
+    assert_eq!(house.status(guest), "set");
+    let device = house.rig.row(portcullis::hub::RowKind::Device, &house.device_id().to_string()).unwrap();
+    assert_eq!(device["access_codes"]["confirmation"], "accepted");
+    house.pass(25.0 * 3600.0);
+    assert_eq!(house.count(EventType::AccessCodeModifiedExternalToSeam), 0);
+    house.moods = vec![Mood::Ignoring];
+    house.delete(guest);
+    house.pass(60.0);
+    assert!(house.lock().table.is_empty(), "a slot that is empty it does show");
+}
+
+#[test]
+fn a_lock_that_is_only_observed_is_never_asked_for_anything() {
+    let mut house = House::with(1, "");
+    let refused = house.try_to_create(code("4711"));
+    assert!(matches!(&refused, Err(CommandError::Refused(why)) if why.contains("manage")), "{refused:?}");
+    house.says(CodeNotice::Added { slot: 5 });
+    house.says(CodeNotice::Added { slot: 5 });
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedCreated), 1);
+    house.pass(25.0 * 3600.0);
+    house.says(CodeNotice::Deleted { slot: 5 });
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedRemoved), 1);
+    assert_eq!(house.sent, []);
+}
+
+#[test]
+fn where_there_is_no_slot_left_a_code_waits_for_one_and_that_is_told() {
+    let mut house = House::with(1, "codes = \"manage\"\nslots = \"20-21\"");
+    let ids: Vec<Uuid> = ["1111", "2222", "3333"].map(|digits| house.create(code(digits))).into();
+    house.pass(60.0);
+    let last_one = ids.iter().find(|id| house.status(**id) == "setting").copied().expect("one waits");
+    assert_eq!(house.row(last_one)["errors"][0]["error_code"], "no_space_for_access_code_on_device");
+    assert_eq!(house.count(EventType::AccessCodeFailedToSetOnDevice), 1);
+    house.delete(*ids.iter().find(|id| **id != last_one).unwrap());
+    house.pass(60.0);
+    assert_eq!(house.status(last_one), "set");
+}
+
+#[test]
+fn a_hub_killed_between_any_two_steps_ends_as_if_it_had_not_been() {
+    for steps in 0..12 {
+        let mut house = House::new();
+        let guest = house.create(code("4711"));
+        for _ in 0..steps {
+            house.pass(0.1);
+        }
+        house.rig.crash(3);
+        house.bridge_up();
+        house.pass(30.0);
+        assert_eq!((house.status(guest).as_str(), house.lock().table.len()), ("set", 1), "killed after {steps}");
+        assert_eq!(house.count(EventType::AccessCodeSetOnDevice), 1, "killed after {steps}");
+    }
+}
+
+#[test]
+fn the_eleventh_code_of_a_minute_is_refused_for_now() {
+    let mut house = House::new();
+    for _ in 0..10 {
+        house.create(CodeDraft::default());
+    }
+    assert!(matches!(house.try_to_create(CodeDraft::default()), Err(CommandError::TooMany { retry_after_s: 60 })));
+    house.pass(61.0);
+    house.create(CodeDraft::default());
+}
+
+#[test]
+fn a_lock_that_is_removed_takes_its_codes_along() {
+    let mut house = House::new();
+    let guest = house.create(code("4711"));
+    house.pass(10.0);
+    house.rig.told();
+    house.rig.hear(node(2), [Signal::Removed]);
+    assert_eq!(house.rig.types(), ["access_code.deleted", "device.removed"]);
+    assert_eq!(house.status(guest), "gone");
+}
+
+#[test]
+fn one_lock_that_does_not_answer_delays_no_other() {
+    let mut house = House::with(20, "codes = \"manage\"");
+    house.lock().away = true;
+    let devices: Vec<Uuid> = (2..22).map(|n| house.rig.id(node(n))).collect();
+    for device_id in &devices {
+        for digits in ["1111", "2222", "3333"] {
+            house.rig.command(Command::CreateCode { device_id: *device_id, draft: code(digits) }).unwrap();
+        }
+    }
+    house.pass(60.0);
+    let full = house.locks.values().filter(|lock| lock.table.len() == 3).count();
+    assert_eq!(full, 19);
+    house.lock().away = false;
+    house.pass(3600.0);
+    assert_eq!(house.lock().table.len(), 3);
+}
+
+#[test]
+fn two_hundred_and_fifty_codes_get_to_one_lock_in_turn_and_none_to_a_wrong_slot() {
+    let mut house = House::with(1, "codes = \"manage\"");
+    let mut wanted = Vec::new();
+    for n in 0..250 {
+        let digits = format!("{:05}", n * 37 + 1000);
+        house.create(code(&digits));
+        wanted.push(digits);
+        house.pass(6.1);
+    }
+    house.pass(600.0);
+    let mut held: Vec<String> = house.lock().table.values().cloned().collect();
+    held.sort();
+    wanted.sort();
+    assert_eq!(held, wanted);
+    assert_eq!((house.count(EventType::AccessCodeSetOnDevice), house.lock().commands), (250, 500));
+    assert!(house.sent.windows(2).all(|w| w[1].0 - w[0].0 >= 200), "the radio gets its breath");
+}
