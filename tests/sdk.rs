@@ -5,11 +5,15 @@
 
 #[path = "support/demo.rs"]
 mod demo;
+#[path = "support/catalogue.rs"]
+mod words;
 
 use std::path::Path;
 use std::process::Command;
 
 use demo::Demo;
+use portcullis::event::Dialect;
+use serde_json::Value;
 
 /// Runs a script with where the demo is; its lines are shown where it fails.
 fn drive(program: &str, arguments: &[&str], demo: &Demo) {
@@ -25,15 +29,29 @@ fn drive(program: &str, arguments: &[&str], demo: &Demo) {
 
 #[test]
 fn the_python_sdk_finds_what_it_knows_from_seam() {
-    drive(".tools/sdk/bin/python", &["tests/sdk/check.py"], &Demo::start(&[]));
+    drive(".tools/sdk/bin/python", &["tests/sdk/check.py"], &Demo::start(Dialect::Current, &[]));
+}
+
+/// The default. An SDK does not mind the older words, and every event that came of its doings is one of the classic catalogue.
+#[test]
+fn in_the_classic_dialect_each_event_has_what_its_catalogue_lists() {
+    let demo = Demo::start(Dialect::Classic, &[]);
+    drive(".tools/sdk/bin/python", &["tests/sdk/check.py"], &demo);
+    let url = format!("{}/events/list?since=1970-01-01T00:00:00.000Z", demo.endpoint);
+    let key = format!("Authorization: Bearer {}", demo.api_key);
+    let listed = Command::new("curl").args(["-sf", "-H", &key, &url]).output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let events = listed["events"].as_array().unwrap();
+    assert!(events.iter().any(|e| e["method"] == "seamapi"), "an unlock through the API");
+    events.iter().for_each(|event| words::check(&event.to_string(), Dialect::Classic));
 }
 
 #[test]
 fn the_node_sdk_of_today_finds_what_its_schemas_say() {
-    drive("node", &["tests/sdk/node/check.mjs", "seam"], &Demo::start(&[]));
+    drive("node", &["tests/sdk/node/check.mjs", "seam"], &Demo::start(Dialect::Current, &[]));
 }
 
 #[test]
 fn the_node_sdk_that_speaks_the_older_dialect_finds_the_same() {
-    drive("node", &["tests/sdk/node/check.mjs", "seam-lts"], &Demo::start(&[]));
+    drive("node", &["tests/sdk/node/check.mjs", "seam-lts"], &Demo::start(Dialect::Current, &[]));
 }

@@ -1,9 +1,10 @@
-//! `portcullis demo`, in the dialect that Seam's SDKs know; ends with its guard.
+//! `portcullis demo`, in one of the dialects of events; ends with its guard.
 #![allow(dead_code)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use portcullis::event::Dialect;
 use serde_json::Value;
 
 pub struct Demo {
@@ -15,13 +16,13 @@ pub struct Demo {
 
 impl Demo {
     /// Comes back when it is ready. Its end after three minutes is a bound on a hanging test.
-    pub fn start(arguments: &[&str]) -> Demo {
+    pub fn start(dialect: Dialect, arguments: &[&str]) -> Demo {
         // A port of its own: several demos run at once, and would all find the usual one free.
         let http = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["demo", "--json", "--seconds", "180", "--http", &http])
             .args(arguments)
-            .env("PORTCULLIS__EVENTS__DIALECT", "current")
+            .env("PORTCULLIS__EVENTS__DIALECT", if dialect == Dialect::Classic { "classic" } else { "current" })
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
