@@ -32,6 +32,33 @@ fn the_python_sdk_finds_what_it_knows_from_seam() {
     drive(".tools/sdk/bin/python", &["tests/sdk/check.py"], &Demo::start(Dialect::Current, &[]));
 }
 
+/// The examples of a language in the README, as they are printed.
+fn examples(language: &str) -> Vec<&'static str> {
+    let blocks = include_str!("../README.md").split("\n```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
+}
+
+#[test]
+fn the_examples_of_the_readme_run_as_printed() {
+    let demo = Demo::start(Dialect::Current, &[]);
+    let (root, python) = (Path::new(env!("CARGO_MANIFEST_DIR")), ["-c"].as_slice());
+    let node = ["--input-type=module", "-e"].as_slice();
+    for (language, program, how) in
+        [("python", root.join(".tools/sdk/bin/python"), python), ("js", "node".into(), node)]
+    {
+        let examples = examples(language);
+        assert!(!examples.is_empty(), "no example in {language}");
+        for example in examples {
+            let mut command = Command::new(&program);
+            command.args(how).arg(example).current_dir(root.join("tests/sdk/node"));
+            command.env("SEAM_ENDPOINT", &demo.endpoint).env("SEAM_API_KEY", &demo.api_key);
+            let done = command.output().unwrap();
+            let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+            assert!(done.status.success() && !out.is_empty(), "{example}\n{out}\n{err}");
+        }
+    }
+}
+
 /// The default. An SDK does not mind the older words, and every event that came of its doings is one of the classic catalogue.
 #[test]
 fn in_the_classic_dialect_each_event_has_what_its_catalogue_lists() {
