@@ -4,7 +4,7 @@
 #[allow(dead_code)]
 mod hub;
 
-use hub::{Rig, ble, network, node};
+use hub::{NETWORK, Rig, ble, network, node};
 use portcullis::event::EventType;
 use portcullis::hub::{Action, Command, CommandError, CommandId, Input, RowKind};
 use portcullis::signal::{
@@ -16,8 +16,6 @@ use uuid::Uuid;
 const LOCKED: Signal = Signal::Lock(LockState::Locked);
 const UNLOCKED: Signal = Signal::Lock(LockState::Unlocked);
 const JAMMED: Signal = Signal::Lock(LockState::Jammed);
-const NETWORK: &str = "[[zwave]]\nname = \"main\"\nurl = \"ws://127.0.0.1:3000\"\n";
-
 const BY_RADIO: Signal = Signal::LockOperation { locked: false, method: Method::Unknown, user: None };
 
 /// A hub with a locked door on Z-Wave, and nothing told that is of interest.

@@ -7,7 +7,7 @@ mod bench;
 #[path = "support/catalogue.rs"]
 mod words;
 
-use bench::{HOME, Rig, ble, network, node};
+use bench::{HOME, NETWORK, Rig, ble, network, node};
 use portcullis::event::{Dialect, Event, EventType};
 use portcullis::hub::Command;
 use portcullis::signal::{
@@ -37,12 +37,6 @@ const TWO: &str = r#"
     [[devices]]
     address = "C0:FF:EE:00:00:02"
     name = "Cellar"
-"#;
-
-const NETWORK: &str = r#"
-    [[zwave]]
-    name = "main"
-    url = "ws://127.0.0.1:3000"
 "#;
 
 /// A hub that hears two listed sensors.

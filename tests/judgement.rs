@@ -4,7 +4,7 @@
 #[allow(dead_code)]
 mod bench;
 
-use bench::{HOME, NOON, Rig, ble, network, node, report};
+use bench::{HOME, NETWORK, NOON, Rig, ble, network, node, report};
 use portcullis::event::{EventType, Issue};
 use portcullis::hub::{Command, CommandError, Input, RowKind, ThresholdDraft};
 use portcullis::signal::{
@@ -16,12 +16,6 @@ const DOOR: &str = r#"
     [[devices]]
     address = "C0:FF:EE:00:00:01"
     name = "Front door"
-"#;
-
-const NETWORK: &str = r#"
-    [[zwave]]
-    name = "main"
-    url = "ws://127.0.0.1:3000"
 "#;
 
 fn door() -> Rig {

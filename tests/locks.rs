@@ -4,14 +4,12 @@
 #[allow(dead_code)]
 mod hub;
 
-use hub::{NOON, Rig, ble, network, node};
+use hub::{NETWORK, NOON, Rig, ble, network, node};
 use portcullis::event::EventType;
 use portcullis::signal::{DenyReason, LinkNews, LockState, LockUser, Method, NodeStatus, Signal};
 
 const LOCKED: Signal = Signal::Lock(LockState::Locked);
 const UNLOCKED: Signal = Signal::Lock(LockState::Unlocked);
-const NETWORK: &str = "[[zwave]]\nname = \"main\"\nurl = \"ws://127.0.0.1:3000\"\n";
-
 fn unlock(method: Method) -> Signal {
     Signal::LockOperation { locked: false, method, user: None }
 }

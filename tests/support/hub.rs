@@ -17,6 +17,9 @@ pub const HOME: u32 = 0x7e57_0001;
 /// 2026-01-15T12:00:00Z.
 pub const NOON: i64 = 1_768_478_400_000;
 
+/// The configuration of a hub with a Z-Wave network.
+pub const NETWORK: &str = "[[zwave]]\nname = \"main\"\nurl = \"ws://127.0.0.1:3000\"\n";
+
 pub struct Rig {
     pub hub: Option<Hub>,
     settings: Settings,
