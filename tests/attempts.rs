@@ -225,9 +225,10 @@ fn a_second_attempt_rides_with_the_first_or_waits_for_its_end() {
 #[test]
 fn what_waits_behind_one_that_fails_gets_its_own_turn_and_its_own_time() {
     let mut rig = house();
-    let (first, second) = (ask(&mut rig, false), ask(&mut rig, true));
+    let (first, rider, second) = (ask(&mut rig, false), ask(&mut rig, false), ask(&mut rig, true));
     rig.wait(31.0);
-    assert_eq!([&first, &second].map(|a| stored(&rig, a)), [error("timed_out"), pending()]);
+    let timed_out = || error("timed_out");
+    assert_eq!([&first, &rider, &second].map(|a| stored(&rig, a)), [timed_out(), timed_out(), pending()]);
     assert_eq!(sent(&mut rig), [false, true]);
     rig.wait(31.0);
     assert_eq!(stored(&rig, &second), error("timed_out"));

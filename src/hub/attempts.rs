@@ -163,7 +163,7 @@ impl Attempts {
     pub fn gone(&mut self, device: &Device, teller: &mut Teller<'_>) {
         self.asked.retain(|(key, _), _| *key != device.key);
         for attempt in self.all.iter_mut().filter(|a| a.key == device.key && a.is_pending()) {
-            resolve(attempt, device, Err(("device_removed", "The device was removed.")), teller);
+            resolve(attempt, device, Err(REMOVED), teller);
         }
     }
 
@@ -269,6 +269,7 @@ impl Attempts {
 type Why = (&'static str, &'static str);
 
 const JAMMED: Why = ("lock_jammed", "The lock reported that its bolt is jammed.");
+const REMOVED: Why = ("device_removed", "The device was removed.");
 const RESTART: Why = ("hub_restarted", "The hub was restarted before the lock reported the wanted state.");
 const TIMED_OUT: Why = ("timed_out", "The lock did not report the wanted state in time.");
 
@@ -283,6 +284,13 @@ fn why(outcome: Outcome) -> Why {
 
 fn keep(attempt: &Attempt, teller: &mut Teller<'_>) {
     teller.row(RowKind::Attempt, attempt.action_attempt_id.to_string(), Some(attempt.row()));
+}
+
+/// There is no device to tell it of.
+fn lapse(attempt: &mut Attempt, teller: &mut Teller<'_>) {
+    attempt.status = Status::Error;
+    attempt.error = Some(AttemptError { kind: REMOVED.0.into(), message: REMOVED.1.into() });
+    keep(attempt, teller);
 }
 
 fn resolve(attempt: &mut Attempt, device: &Device, how: Result<(), Why>, teller: &mut Teller<'_>) {
@@ -344,11 +352,7 @@ impl Hub {
                     lock::asked(device, attempt.action_attempt_id, attempt.lock, now.mono + RESTARTED, &teller);
                 }
                 Some(device) => resolve(attempt, device, Err(RESTART), &mut teller),
-                None => {
-                    attempt.status = Status::Error;
-                    attempt.error = Some(AttemptError { kind: RESTART.0.into(), message: RESTART.1.into() });
-                    keep(attempt, &mut teller);
-                }
+                None => lapse(attempt, &mut teller),
             }
         }
         self.attempts.arm(&mut teller);
@@ -357,9 +361,13 @@ impl Hub {
     pub(super) fn attempts_due(&mut self, now: Now, out: &mut Output) {
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         let due = |a: &&Attempt| a.is_pending() && a.until.is_some_and(|until| until <= now.mono);
-        let keys: Vec<(DeviceKey, bool)> = self.attempts.all.iter().filter(due).map(|a| (a.key, a.stale)).collect();
-        for (key, stale) in keys {
-            let Some(device) = self.devices.get_mut(&key) else { continue };
+        // What one ends makes room for the next, which has its own time.
+        while let Some((key, stale)) = self.attempts.all.iter().find(due).map(|a| (a.key, a.stale)) {
+            let Some(device) = self.devices.get_mut(&key) else {
+                let orphans = self.attempts.all.iter_mut().filter(|a| a.key == key && a.is_pending());
+                orphans.for_each(|attempt| lapse(attempt, &mut teller));
+                continue;
+            };
             let why = match device.lock.jammed_since {
                 _ if stale => RESTART,
                 Some(_) => JAMMED,
