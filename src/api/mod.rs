@@ -11,6 +11,7 @@ mod events;
 mod guard;
 pub mod keys;
 mod locks;
+mod metrics;
 mod noise;
 mod page;
 mod params;
@@ -94,6 +95,7 @@ pub fn router(app: App) -> Router {
     let simulate = app.simulator.is_some().then(simulate::routes).unwrap_or_default();
     simulate
         .route("/health", read(health))
+        .route("/metrics", get(metrics::metrics))
         .route("/events/list", read(events::list))
         .route("/events/get", read(events::get))
         .route("/events/stream", get(stream::follow))
