@@ -57,7 +57,15 @@ pub struct Publisher {
 impl Publisher {
     /// A store of its own and a publisher, not yet running, for the broker at `url`.
     pub fn new(url: &str, change: impl FnOnce(&mut Config)) -> Publisher {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        Publisher::in_dir(tempfile::tempdir().expect("a temporary directory"), url, change)
+    }
+
+    /// Where a disk is meant: temporary directories are in memory on some machines.
+    pub fn on_disk(url: &str) -> Publisher {
+        Publisher::in_dir(tempfile::tempdir_in(".").expect("a directory on a disk"), url, |_| {})
+    }
+
+    fn in_dir(dir: TempDir, url: &str, change: impl FnOnce(&mut Config)) -> Publisher {
         let (store, _) = Store::open(dir.path(), Dialect::Classic).expect("a fresh store");
         let mut config = Config::default();
         config.mqtt.url = url.into();

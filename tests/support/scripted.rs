@@ -1,6 +1,7 @@
 //! An MQTT 5 broker that does what a test tells it to: the faults that no real one shows on demand.
 #![allow(dead_code)]
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,13 +60,25 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let (seen, connections) = (Arc::<Mutex<Vec<Publish>>>::default(), Arc::<Mutex<Vec<_>>>::default());
+        let times = Arc::<Mutex<HashMap<u64, usize>>>::default();
         let (all, counted, script) = (seen.clone(), connections.clone(), Arc::new(script));
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                let _ = socket.set_nodelay(true);
                 let connection = counted.lock().unwrap().len();
                 counted.lock().unwrap().push(std::time::Instant::now());
                 let (all, script, manners) = (all.clone(), script.clone(), manners.clone());
-                tokio::spawn(async move { serve(socket, connection, manners, all, &*script).await });
+                let times = times.clone();
+                let answer = move |seq| {
+                    let before = {
+                        let mut times = times.lock().unwrap();
+                        let times = times.entry(seq).or_default();
+                        *times += 1;
+                        *times - 1
+                    };
+                    script(seq, before)
+                };
+                tokio::spawn(async move { serve(socket, connection, manners, all, &answer).await });
             }
         });
         Scripted { port, seen, connections, task }
@@ -108,7 +121,7 @@ async fn serve(
     connection: usize,
     manners: Manners,
     all: Arc<Mutex<Vec<Publish>>>,
-    script: &(dyn Fn(u64, usize) -> Answer + Send + Sync),
+    script: &(dyn Fn(u64) -> Answer + Send + Sync),
 ) -> Option<()> {
     loop {
         let (header, body) = packet(&mut socket).await?;
@@ -127,8 +140,7 @@ async fn serve(
                 let payload = body[properties + 1 + usize::from(body[properties])..].to_vec();
                 let mut publish = Publish { topic, payload, connection, answer: Answer::Ack(0) };
                 if let Some(seq) = publish.seq() {
-                    let before = all.lock().unwrap().iter().filter(|p| p.seq() == Some(seq)).count();
-                    publish.answer = script(seq, before);
+                    publish.answer = script(seq);
                 }
                 let answer = publish.answer;
                 all.lock().unwrap().push(publish);

@@ -23,8 +23,10 @@ use crate::health::{Health, count};
 use crate::sink::feed::Feed;
 use crate::store::{Head, Store, StoreError, Stored};
 
-/// Events read from the log at once: a few windows, so that reading is never what the broker waits for.
-const PAGE: usize = 256;
+/// Events read from the log at once, and how few are left when the next are read: several windows, so that the broker does not
+/// wait for a disk or a processor that is busy with something else. About 1 MB at most.
+const PAGE: usize = 512;
+const LOW: usize = 384;
 
 /// While events wait, a device's state goes out after so many of them: the backlog comes first, and state is not forgotten.
 const EVENTS_PER_STATE: u32 = 16;
@@ -106,7 +108,7 @@ impl<'a> Session<'a> {
             log_id: store.log_id(),
             cursor,
             cursor_told: cursor,
-            events: Feed::new(cursor, PAGE / 2, |e| e.seq),
+            events: Feed::new(cursor, LOW, |e| e.seq),
             shown: Shown::new(settings, store, health)?,
             head: store.head(),
             again: VecDeque::new(),
@@ -254,7 +256,6 @@ impl<'a> Session<'a> {
             self.trouble.passed(seq);
             self.say_state();
         }
-        self.health.mqtt.backlog.store(self.backlog(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -395,6 +396,7 @@ impl<'a> Session<'a> {
             return Err(Broken::Store(StoreError::Damaged("the log that was being sent")));
         }
         self.tell_cursor()?;
+        self.health.mqtt.backlog.store(self.backlog(), Ordering::Relaxed);
         self.say_health(now, outbox)?;
         Ok(false)
     }
