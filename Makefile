@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 <<<<<<< HEAD
-.PHONY: help prepare build demo test test-bluez test-home-assistant check sim bench truth doctor chaos planted soak-radio
+.PHONY: help prepare build demo test test-bluez test-home-assistant check sim bench truth doctor chaos planted soak-radio api-fuzz
 =======
 .PHONY: help prepare build demo test test-bluez test-system deb check sim bench truth doctor chaos soak-radio
 >>>>>>> 69caa42 (Build a Debian package, and try it on a clean Debian that systemd boots)
@@ -44,6 +44,10 @@ planted: ## See that the fault suites find the faults of tests/planted, planted 
 
 soak-radio: ## Ten minutes of 2,700 adverts a second, and a million random addresses, on the release build
 	PORTCULLIS_SOAK=1 $(CARGO) test --release --test radio_load -- --nocapture --test-threads=1
+
+api-fuzz: prepare ## Ask a demo's API what its document allows and what it does not (EXAMPLES=30 an operation; SEED=n repeats)
+	$(CARGO) build
+	@SEED=$(SEED) scripts/api-fuzz $(or $(EXAMPLES),30)
 
 check: ## What must hold before a change lands: format, lints, dependencies
 	$(CARGO) fmt --check

@@ -16,6 +16,7 @@ mod noise;
 mod page;
 mod params;
 pub mod simulate;
+pub mod spec;
 mod stream;
 pub mod tcp;
 pub mod undeliverable;
@@ -91,9 +92,37 @@ impl App {
     }
 }
 
+/// Paths as they are added, so that they can be told.
+#[derive(Default)]
+struct Routes {
+    router: Router<App>,
+    paths: Vec<&'static str>,
+}
+
+impl Routes {
+    fn route(mut self, path: &'static str, ways: MethodRouter<App>) -> Routes {
+        self.paths.push(path);
+        Routes { router: self.router.route(path, ways), paths: self.paths }
+    }
+}
+
+/// Every path of a hub.
+pub fn paths() -> Vec<&'static str> {
+    routes().paths
+}
+
 pub fn router(app: App) -> Router {
     let simulate = app.simulator.is_some().then(simulate::routes).unwrap_or_default();
     simulate
+        .merge(routes().router)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_MOST))
+        .with_state(app)
+}
+
+fn routes() -> Routes {
+    Routes::default()
         .route("/health", read(health))
         .route("/metrics", get(metrics::metrics))
         .route("/events/list", read(events::list))
@@ -145,10 +174,9 @@ pub fn router(app: App) -> Router {
         .route("/webhooks/delete", remove(webhooks::delete))
         .route("/undeliverable/list", read(undeliverable::list))
         .route("/undeliverable/retry", post(undeliverable::retry))
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_MOST))
-        .with_state(app)
+        .route("/openapi.json", get(spec::serve_openapi))
+        .route("/asyncapi.json", get(spec::serve_asyncapi))
+        .route("/schemas/events.json", get(spec::serve_events))
 }
 
 /// Seam's SDKs ask in two dialects: GET with a query, or POST with JSON. Both mean the same here.

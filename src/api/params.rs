@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::envelope::ApiError;
 use super::keys::Scope;
+use super::spec::{Asked, Kind};
 use crate::time::Wall;
 
 /// What is wrong with a scalar that a query repeats.
@@ -34,6 +35,8 @@ pub struct Params {
     /// Today's SDKs: an array repeats its key, and nothing else makes one.
     strict: bool,
     problems: Vec<(String, String)>,
+    /// Hears what is asked for, where somebody wants to know.
+    asked: Option<Asked>,
     /// What the caller's key opens.
     scope: Scope,
     /// The request as a link: host and path, then its parameters as a query.
@@ -46,6 +49,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
     async fn from_request(request: Request, state: &S) -> Result<Params, ApiError> {
         let mut params = Params::of_query(request.uri().query().unwrap_or_default());
         // Whoever lets a request in says what for; where nobody did, the least.
+        params.asked = request.extensions().get().cloned();
         params.scope = request.extensions().get().copied().unwrap_or(Scope::Read);
         let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("localhost");
         params.link.0 = format!("{host}{}", request.uri().path());
@@ -77,7 +81,7 @@ impl Params {
         }
         let given = given.into_iter().map(|(k, v)| (k, Given::Query(v))).collect();
         let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        Params { given, strict, problems: Vec::new(), scope: Scope::Read, link: (String::new(), query) }
+        Params { given, strict, problems: Vec::new(), asked: None, scope: Scope::Read, link: (String::new(), query) }
     }
 
     fn add_body(&mut self, body: &[u8]) -> Result<(), ApiError> {
@@ -107,6 +111,12 @@ impl Params {
         let query =
             form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair(key, value).finish();
         format!("{}?{query}", self.link.0)
+    }
+
+    fn hear(&self, name: &str, kind: Kind, required: bool) {
+        if let Some(asked) = &self.asked {
+            asked.hear(name, kind, required);
+        }
     }
 
     /// Whether something was wrong with it already.
@@ -166,6 +176,7 @@ impl Params {
     }
 
     pub fn text(&mut self, key: &str) -> Option<String> {
+        self.hear(key, Kind::Text, false);
         match self.scalar(key)? {
             Value::String(text) => Some(text),
             _ => {
@@ -177,6 +188,7 @@ impl Params {
 
     /// A text without which nothing can be done.
     pub fn must_text(&mut self, key: &str) -> String {
+        self.hear(key, Kind::Text, true);
         if !self.given.contains_key(key) {
             self.wrong(key, "required");
         }
@@ -185,11 +197,13 @@ impl Params {
 
     /// A list of texts.
     pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
+        self.hear(key, Kind::Texts, false);
         self.items(key)
     }
 
     /// Names with values; in a query with a dot, or in brackets. There null is an empty value, and all else a text.
     pub fn record(&mut self, key: &str) -> Option<BTreeMap<String, Value>> {
+        self.hear(key, Kind::Record, false);
         match self.given.remove(key) {
             Some(Given::Json(Value::Object(record))) => return Some(record.into_iter().collect()),
             Some(Given::Query(values)) if values.iter().all(String::is_empty) => return None,
@@ -211,12 +225,14 @@ impl Params {
     }
 
     pub fn uuid(&mut self, key: &str) -> Option<Uuid> {
+        self.hear(key, Kind::Uuid, false);
         let text = self.text(key)?;
         self.parsed(key, &text)
     }
 
     /// A parameter without which nothing can be done.
     pub fn must_uuid(&mut self, key: &str) -> Uuid {
+        self.hear(key, Kind::Uuid, true);
         if !self.given.contains_key(key) {
             self.wrong(key, "required");
         }
@@ -225,11 +241,15 @@ impl Params {
 
     /// `key` and its plural together.
     pub fn uuids(&mut self, key: &str, plural: &str) -> Option<Vec<Uuid>> {
+        self.hear(key, Kind::Uuid, false);
+        self.hear(plural, Kind::Uuids, false);
         let texts = self.texts(key, plural)?;
         Some(texts.iter().filter_map(|text| self.parsed(key, text)).collect())
     }
 
     pub fn texts(&mut self, key: &str, plural: &str) -> Option<Vec<String>> {
+        self.hear(key, Kind::Text, false);
+        self.hear(plural, Kind::Texts, false);
         let (one, many) = (self.text(key), self.items(plural));
         (one.is_some() || many.is_some()).then(|| one.into_iter().chain(many.unwrap_or_default()).collect())
     }
@@ -243,6 +263,7 @@ impl Params {
     }
 
     pub fn flag(&mut self, key: &str) -> Option<bool> {
+        self.hear(key, Kind::Flag, false);
         let flag = match self.scalar(key)? {
             Value::Bool(flag) => Some(flag),
             Value::String(text) => match text.as_str() {
@@ -261,6 +282,7 @@ impl Params {
     }
 
     pub fn number(&mut self, key: &str, most: usize) -> Option<usize> {
+        self.hear(key, Kind::Number(most), false);
         let number = match self.scalar(key)? {
             Value::String(text) => text.parse().ok(),
             value => value.as_u64().and_then(|n| usize::try_from(n).ok()),
@@ -273,6 +295,7 @@ impl Params {
     }
 
     pub fn decimal(&mut self, key: &str) -> Option<f64> {
+        self.hear(key, Kind::Decimal, false);
         let number = match self.scalar(key)? {
             Value::String(text) => text.parse().ok(),
             value => value.as_f64(),
@@ -285,12 +308,14 @@ impl Params {
     }
 
     pub fn time(&mut self, key: &str) -> Option<Wall> {
+        self.hear(key, Kind::Time, false);
         let text = self.text(key)?;
         self.date(key, &text)
     }
 
     /// Two times, earlier one first.
     pub fn between(&mut self, key: &str) -> Option<(Wall, Wall)> {
+        self.hear(key, Kind::Between, false);
         let items = self.items(key)?;
         match items.as_slice() {
             [from, to] => Some((self.date(key, from)?, self.date(key, to)?)),

@@ -154,7 +154,8 @@ async fn admit(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
 /// The least that a key must open for this. What only shows is a path that says so; all else changes something.
 fn needed(method: &Method, path: &str) -> Scope {
     let last = path.rsplit('/').next().unwrap_or_default();
-    let shows = matches!(last, "list" | "get" | "stream" | "explain" | "list_device_providers" | "metrics");
+    let shows = matches!(last, "list" | "get" | "stream" | "explain" | "list_device_providers" | "metrics")
+        || last.ends_with(".json");
     match path.split('/').nth(1).unwrap_or_default() {
         // Where events go is not for everybody: an address may be a password.
         "webhooks" | "connect_webviews" => Scope::Admin,

@@ -157,6 +157,11 @@ impl Running {
         Ok(Running { hand, store, health, config, identity, parts, engine, stop_engine, watchdog, _lock: lock })
     }
 
+    /// The API as it is served, for those in this process.
+    pub fn api(&self) -> axum::Router {
+        self.parts.api(&self.config)
+    }
+
     /// Reads the configuration again. A wrong one changes nothing.
     async fn reload(&mut self, path: &Path) {
         notify::reloading();

@@ -250,6 +250,11 @@ impl Parts {
         })
     }
 
+    /// The API as the control socket has it.
+    pub fn api(&self, config: &Config) -> axum::Router {
+        api::router(self.app(api::Names::new(config)))
+    }
+
     fn app(&self, names: api::Names) -> App {
         let Shared { identity, store, hand, health, simulator, own_rows, streams, .. } = self.shared.clone();
         let (names, tail) = (Arc::new(names), Arc::default());
