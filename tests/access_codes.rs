@@ -520,3 +520,27 @@ fn two_hundred_and_fifty_codes_get_to_one_lock_in_turn_and_none_to_a_wrong_slot(
     assert_eq!((house.count(EventType::AccessCodeSetOnDevice), house.lock().commands), (250, 500));
     assert!(house.sent.windows(2).all(|w| w[1].0 - w[0].0 >= 200), "the radio gets its breath");
 }
+
+/// Locks that the configuration names have their say there; the others go by `[adopt]`, also when that changes.
+#[test]
+fn the_codes_of_a_lock_without_an_entry_are_written_where_adopt_says_so() {
+    const NETWORK: &str = "[[zwave]]\nname = \"main\"\nurl = \"ws://127.0.0.1:3000\"\n";
+    let managed = format!("[adopt]\ncodes = \"manage\"\n{NETWORK}");
+    let mut rig = hub::Rig::new(NETWORK);
+    rig.bridge_up();
+    let kind = Some(portcullis::signal::DeviceKind::Lock);
+    let what = portcullis::signal::Description { kind, code_slots: Some(20), ..Default::default() };
+    rig.hear(node(2), [Signal::Described(Box::new(what)), Signal::Node(NodeStatus::Alive)]);
+    let device_id = rig.id(node(2));
+    let create = |digits: &str| Command::CreateCode { device_id, draft: code(digits) };
+    assert!(matches!(rig.command(create("4711")), Err(CommandError::Refused(_))));
+    rig.configure(&managed);
+    let made = rig.command(create("4711")).unwrap();
+    assert_eq!(made["code"], "4711");
+    // Released and adopted by hand, it is still one of those.
+    rig.command(Command::Release { device_id }).unwrap();
+    rig.command(Command::Adopt { device_id, name: None }).unwrap();
+    rig.command(create("0815")).unwrap();
+    rig.configure(NETWORK);
+    assert!(matches!(rig.command(create("1234")), Err(CommandError::Refused(_))));
+}

@@ -43,7 +43,8 @@ pub fn device(mut view: Value, workspace: Uuid) -> Value {
     let kind = view["kind"].as_str().unwrap_or_default().to_owned();
     let managed = view["is_managed"] == true;
     let can_lock = view["can_lock"] == true;
-    let slots = view["code_slots"].as_u64().filter(|slots| *slots > 0);
+    // What only observes a lock's codes programs none.
+    let slots = view["code_slots"].as_u64().filter(|slots| *slots > 0 && !view["access_codes"].is_null());
     let manufacturer = view["manufacturer"].as_str().unwrap_or("unknown").to_owned();
     let mut device = json!({
         "device_id": view["device_id"],
@@ -60,7 +61,7 @@ pub fn device(mut view: Value, workspace: Uuid) -> Value {
         "can_remotely_unlock": can_lock,
         "can_program_online_access_codes": slots.is_some(),
         "can_program_offline_access_codes": false,
-        "can_unlock_with_code": slots.is_some() || kind == "keypad",
+        "can_unlock_with_code": view["code_slots"].as_u64().is_some_and(|slots| slots > 0) || kind == "keypad",
         "can_configure_auto_lock": false,
         "location": {},
         "device_manufacturer": {"manufacturer": manufacturer, "display_name": manufacturer},

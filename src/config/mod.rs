@@ -149,6 +149,7 @@ impl Config {
             time_zone: self.hub.time_zone,
             adopt_ble: self.adopt.ble,
             adopt_zwave: self.adopt.zwave,
+            adopt_codes: self.adopt.codes.clone(),
             battery: self.judgement.battery,
             flaky: self.judgement.flaky,
             devices: self.devices.iter().map(DeviceSection::settings).map(|d| (d.place.clone(), d)).collect(),

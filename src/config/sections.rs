@@ -54,11 +54,13 @@ impl HubSection {
 pub struct AdoptSection {
     pub ble: Adopt,
     pub zwave: Adopt,
+    /// Of locks without an entry of their own.
+    pub codes: CodeSettings,
 }
 
 impl Default for AdoptSection {
     fn default() -> AdoptSection {
-        AdoptSection { ble: Adopt::Listed, zwave: Adopt::Known }
+        AdoptSection { ble: Adopt::Listed, zwave: Adopt::Known, codes: CodeSettings::default() }
     }
 }
 
@@ -68,6 +70,7 @@ impl AdoptSection {
         let section = AdoptSection {
             ble: t.get("ble", default.ble, word(ADOPT)),
             zwave: t.get("zwave", default.zwave, word(ADOPT)),
+            codes: codes(&mut t),
         };
         t.end();
         section

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::device::kind_of;
 use super::strangers::UNMANAGED;
 use super::tell::Teller;
-use super::{Accounts, CodeSettings, Device, Hub, Origin, Output, Row, RowKind, Settings, battery, flaky};
+use super::{Accounts, Device, Hub, Origin, Output, Row, RowKind, Settings, battery, flaky};
 use crate::event::EventType;
 use crate::signal::{DeviceKey, DeviceKind, Report, Signal};
 use crate::time::Now;
@@ -46,8 +46,7 @@ impl Hub {
         for key in listed {
             self.take_in(now, key, out);
         }
-        let unlisted = self.keys(|d| matches!(d.origin, Origin::Config | Origin::Known | Origin::Stranger));
-        for key in unlisted {
+        for key in self.keys(|_| true) {
             if self.accounts.place(&key).is_some_and(|place| self.world.settings.device(&place).is_none()) {
                 self.apply_policy(now, key, out);
             }
@@ -105,19 +104,16 @@ impl Hub {
     fn apply_policy(&mut self, now: Now, key: DeviceKey, out: &mut Output) {
         let Some(device) = self.devices.get_mut(&key) else { return };
         let adopts = self.world.settings.adopts(&key, &device.family);
+        let codes = self.world.settings.adopt_codes.clone();
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         match (device.origin, adopts) {
-            (Origin::Config, true) => {
-                device.origin = Origin::Known;
-                device.codes.settings = CodeSettings::default();
-            }
+            (Origin::Config, true) => device.origin = Origin::Known,
             (Origin::Stranger, true) => convert(device, Origin::Known, &mut teller),
-            (Origin::Config | Origin::Known, false) => {
-                device.codes.settings = CodeSettings::default();
-                release(device, Origin::Stranger, &mut teller);
-            }
+            (Origin::Config | Origin::Known, false) => release(device, Origin::Stranger, &mut teller),
+            _ if device.codes.settings != codes => {}
             _ => return,
         }
+        device.codes.settings = codes;
         teller.keep(device);
     }
 
@@ -176,7 +172,8 @@ impl Hub {
             past.deleted = false;
             out.rows.push(past.row());
         }
-        let device = Device::new(key, generation, Accounts::account_id(&key, &self.world.settings), origin);
+        let mut device = Device::new(key, generation, Accounts::account_id(&key, &self.world.settings), origin);
+        device.codes.settings.clone_from(&self.world.settings.adopt_codes);
         self.strangers.forget(&key);
         self.watch(&device, now.mono);
         self.devices.insert(key, device);

@@ -18,6 +18,8 @@ pub struct Settings {
     pub time_zone: chrono_tz::Tz,
     pub adopt_ble: Adopt,
     pub adopt_zwave: Adopt,
+    /// What may be done to the codes of locks that have no entry of their own.
+    pub adopt_codes: CodeSettings,
     pub battery: BatterySettings,
     pub flaky: FlakySettings,
     /// By their places, which the configuration names once each.

@@ -250,6 +250,8 @@ url = "{mqtt}"
 version = {version}
 [http]
 listen = "{http}"
+[adopt]
+codes = "manage"
 [webhooks]
 private_addresses = true # A receiver on this machine is what one tries first.
 [[zwave]]
