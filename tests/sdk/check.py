@@ -120,6 +120,22 @@ def _():
     until("the end", lambda: no_wait.action_attempts.get(action_attempt_id=pending.action_attempt_id).status == "success")
 
 
+@check("a code reaches the lock, and a backup takes over from it")
+def _():
+    now = datetime.now(timezone.utc)
+    when = dict(starts_at=now.isoformat(), ends_at=(now + timedelta(days=2)).isoformat())
+    door = next(d for d in devices if d.properties.supports_backup_access_code_pool)
+    made = seam.access_codes.create(device_id=door.device_id, name="Guest", use_backup_access_code_pool=True, **when)
+    assert made.type == "time_bound" and made.code
+    get = lambda: seam.access_codes.get(access_code_id=made.access_code_id)  # noqa: E731
+    until("the code is set", lambda: get().status == "set")
+    until("a backup is there", lambda: get().is_backup_access_code_available)
+    backup = seam.access_codes.pull_backup_access_code(access_code_id=made.access_code_id)
+    assert backup.code != made.code and get().pulled_backup_access_code_id == backup.access_code_id
+    for code in (made, backup):
+        seam.access_codes.delete(access_code_id=code.access_code_id)
+
+
 @check("a simulated noise crosses the thresholds and is told")
 def _():
     sensor = seam.noise_sensors.list()[0]

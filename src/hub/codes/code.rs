@@ -20,6 +20,9 @@ pub struct Code {
     /// Ours to write; one that was found on the lock is not.
     pub managed: bool,
     pub name: Option<String>,
+    /// What codes that were made together have in common.
+    #[serde(default)]
+    pub common_code_key: Option<String>,
     /// Those that are wanted, or that were found. `None`: the lock does not show them.
     pub digits: Option<Secret>,
     pub starts_at: Option<Wall>,
@@ -114,6 +117,7 @@ impl Code {
             starts_at: None,
             ends_at: None,
             created_at,
+            common_code_key: None,
             allows_external: false,
             uses_pool: false,
             is_backup: false,
@@ -293,7 +297,7 @@ impl Code {
                 .into_iter()
                 .collect();
             let more = json!({
-                "common_code_key": null,
+                "common_code_key": self.common_code_key,
                 "is_backup": self.is_backup,
                 "is_backup_access_code_available": backup_available,
                 "is_external_modification_allowed": self.allows_external,

@@ -147,6 +147,7 @@ impl Table {
         code.name = draft.name;
         code.digits = Some(digits);
         code.uses_pool = draft.use_backup_access_code_pool.unwrap_or(false);
+        code.common_code_key.clone_from(&draft.common_code_key);
         code.allows_external = draft.is_external_modification_allowed.unwrap_or(false);
         let id = code.access_code_id;
         self.insert(code);

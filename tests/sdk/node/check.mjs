@@ -234,6 +234,57 @@ await check('a noise threshold is made, changed and taken out', async () => {
   await refused(() => thresholds.create(bad), 400, 'invalid_input')
 })
 
+await check('a code is made, set, renamed and taken out, and its events are found by it', async () => {
+  const codes = seam.accessCodes
+  const { device_id } = devices.find((d) => d.can_program_online_access_codes)
+  const { code } = await codes.generateCode({ device_id })
+  const since = now()
+  const { access_code_id } = await codes.create({ device_id, name: 'Guest', code })
+  const set = await until('the code is set', async () => {
+    const now = await codes.get({ access_code_id })
+    return now.status === 'set' && now
+  })
+  assert.deepEqual([set.code, set.type, set.name], [code, 'ongoing', 'Guest'])
+  assert.equal((await codes.get({ device_id, code })).access_code_id, access_code_id)
+  assert.ok(ids(await codes.list({ device_id }), 'access_code_id').includes(access_code_id))
+  assert.equal((await told(since, 'access_code.set_on_device', (e) => e.access_code_id === access_code_id)).code, code)
+  await codes.update({ access_code_id, name: 'Cleaner' })
+  assert.equal((await codes.get({ access_code_id })).name, 'Cleaner')
+  await codes.delete({ access_code_id })
+  await until('the code is gone', () => codes.get({ access_code_id }).then(() => false, (e) => e.statusCode === 404))
+  const events = await until('access_code.deleted', async () => {
+    const events = await seam.events.list({ since, access_code_id })
+    return events.some((e) => e.event_type === 'access_code.deleted') && events
+  })
+  assert.ok(events.every((e) => e.access_code_id === access_code_id))
+  await refused(() => codes.create({ device_id, code: '12ab' }), 400, 'invalid_input')
+  await refused(() => codes.get({ access_code_id: NOBODY }), 404, 'access_code_not_found')
+})
+
+await check('one code is made on several locks, and not again when the request is repeated', async () => {
+  const device_ids = ids(devices.filter((d) => d.can_program_online_access_codes), 'device_id').slice(0, 2)
+  const name = `Family ${randomInt(100000)}`
+  const made = await seam.accessCodes.createMultiple({ device_ids, name })
+  const again = await seam.accessCodes.createMultiple({ device_ids, name })
+  assert.deepEqual(ids(again, 'access_code_id').sort(), ids(made, 'access_code_id').sort())
+  assert.equal(new Set(ids(made, 'code')).size, 1)
+  assert.equal(new Set(ids(made, 'common_code_key')).size, 1)
+  for (const { access_code_id } of made) await seam.accessCodes.delete({ access_code_id })
+})
+
+await check('a code that somebody programs at the lock is found, and taken over', async () => {
+  const { device_id } = devices.find((d) => d.can_program_online_access_codes)
+  const code = `${randomInt(100000, 999999)}`
+  const { data } = await seam.client.post('/access_codes/simulate/create_unmanaged_access_code', { device_id, code, name: 'x' })
+  const { access_code_id } = data.access_code
+  const { unmanaged } = seam.accessCodes
+  assert.ok(ids(await unmanaged.list({ device_id }), 'access_code_id').includes(access_code_id))
+  assert.equal((await unmanaged.get({ access_code_id })).is_managed, false)
+  await unmanaged.convertToManaged({ access_code_id })
+  await until('it is ours', () => seam.accessCodes.get({ access_code_id }).catch(() => false))
+  await seam.accessCodes.delete({ access_code_id })
+})
+
 await check('accounts are listed, and every device is of one', async () => {
   const accounts = new Set(ids(await seam.connectedAccounts.list(), 'connected_account_id'))
   assert.ok(devices.every((d) => accounts.has(d.connected_account_id)))
