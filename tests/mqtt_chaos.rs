@@ -21,8 +21,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use checker::Checker;
-use delivery::{Publisher, append, device_row, event};
+use chrono::Utc;
+use delivery::{Publisher, append, device_row};
 use mosquitto::Mosquitto;
+use portcullis::event::Event;
 use portcullis::sink::mqtt::{SINK, Version};
 use portcullis::source::demo::Dice;
 use portcullis::time::Wall;
@@ -47,6 +49,12 @@ async fn settle(publisher: &Publisher, told: &mut Subscriber, checker: &mut Chec
     let compared = checker.compare(&log, publisher.store.log_id());
     assert_eq!(compared, Ok(()), "{} of {head} told; the publisher: {}", checker.count(), publisher.state());
     assert_eq!(publisher.store.undeliverable().unwrap(), [], "none was refused, so none may be set aside");
+}
+
+/// The `n`th event, as of now: in a long run old ones would be too old to be kept.
+fn event(n: u64) -> Event {
+    let now = Wall::from(Utc::now());
+    Event { created_at: now, occurred_at: now, ..delivery::event(n) }
 }
 
 fn impatient(publisher: &mut Publisher) {
@@ -151,8 +159,9 @@ async fn a_week_without_a_broker_is_told_in_order_when_it_comes() {
     publisher.start();
     publisher.until_state("down 127.0.0.1").await;
     let week_ms = 7 * 24 * 3600 * 1000;
+    let began = Wall(Utc::now().timestamp_millis() - week_ms as i64);
     for first in (0..events).step_by(500) {
-        let at = |n: u64| Wall(1_767_225_600_000 + (n * week_ms / events) as i64);
+        let at = |n: u64| Wall(began.0 + (n * week_ms / events) as i64);
         let batch = (first..first + 500).map(|n| portcullis::event::Event {
             created_at: at(n),
             occurred_at: at(n),
