@@ -13,7 +13,7 @@ const RECENT_SLOTS: u32 = 64;
 const CHANGE_SIGMAS: f32 = 4.0;
 
 /// Silent slots after which a device is counted as lost whatever was learned: the search for a longer one ends here.
-const NEED_MAX: u32 = 4000;
+pub const NEED_MAX: u32 = 4000;
 
 /// Slots of one device on one adapter: in which it was heard, and in which not. Fades out as time goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -74,23 +74,19 @@ impl Loss {
         (risk.ln() / f64::from(1.0 - self.share()).ln()).ceil().min(f64::from(NEED_MAX)) as u32
     }
 
-    /// Slots of silence that chance explains with probability `risk` at most, for the first and the second of two risks.
+    /// Slots of silence that chance explains with probability `risk` at most; `most` where it would be more.
     ///
     /// The loss is not known but estimated, so this is the predictive distribution: of a loss with a Beta(1 + missed, 1 + heard)
     /// posterior, k misses in a row have the probability Π (1 + missed + i) / (2 + slots + i), i < k. With few slots seen it is
     /// wide, and it narrows to the geometric one by itself.
-    pub fn need(&self, risks: [f64; 2]) -> [u32; 2] {
+    pub fn need(&self, risk: f64, most: u32) -> u32 {
         let (a, n) = (1.0 + f64::from(self.missed), 2.0 + f64::from(self.slots()));
         let (mut p, mut k) = (1.0, 0);
-        let mut need = [0; 2];
-        for (slot, risk) in risks.into_iter().enumerate() {
-            while p > risk && k < NEED_MAX {
-                p *= (a + f64::from(k)) / (n + f64::from(k));
-                k += 1;
-            }
-            need[slot] = k;
+        while p > risk && k < most.min(NEED_MAX) {
+            p *= (a + f64::from(k)) / (n + f64::from(k));
+            k += 1;
         }
-        need
+        k
     }
 }
 
@@ -107,15 +103,16 @@ mod tests {
     #[test]
     fn with_much_seen_the_need_is_that_of_a_known_loss() {
         // Half lost, known exactly: 2^-30 < 1e-9. Known from 400 slots it is a little more.
-        let [_, need] = learned(1000, 1).need([1e-6, 1e-9]);
+        let need = learned(1000, 1).need(1e-9, NEED_MAX);
         assert!((30..=34).contains(&need), "{need}");
     }
 
     #[test]
     fn with_little_seen_silence_proves_little() {
-        let [_, few] = learned(4, 0).need([1e-6, 1e-9]);
-        let [_, many] = learned(400, 0).need([1e-6, 1e-9]);
+        let few = learned(4, 0).need(1e-9, NEED_MAX);
+        let many = learned(400, 0).need(1e-9, NEED_MAX);
         assert!(few > 100 && many < 6, "{few} {many}");
+        assert_eq!(learned(4, 0).need(1e-9, 60), 60, "and no more is counted than is wanted");
     }
 
     #[test]

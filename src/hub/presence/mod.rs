@@ -15,13 +15,13 @@ mod adapter;
 mod building;
 mod loss;
 mod patience;
+mod queue;
 mod rhythm;
 #[cfg(test)]
 mod tests;
 mod watched;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -33,8 +33,9 @@ use crate::signal::{DeviceKey, Link};
 use crate::time::Mono;
 use adapter::{Adapter, Deaf};
 use building::Building;
-use patience::{Patience, Why};
-use watched::{Model, Watched};
+use patience::Why;
+use queue::Queue;
+use watched::{Model, Patiences, Watched};
 
 /// A device is looked at this often while it is watched, since what is learned may shorten its patience. It is not looked at on
 /// its adverts: those only move its silence on.
@@ -61,7 +62,7 @@ pub struct Judge {
     devices: Vec<Option<Watched>>,
     free: Vec<u32>,
     by_key: HashMap<DeviceKey, u32>,
-    queue: BinaryHeap<Reverse<(Mono, u32)>>,
+    queue: Queue,
     adapters: Vec<Adapter>,
     building: Building,
     building_stored: Building,
@@ -152,9 +153,8 @@ impl Judge {
         let Some(watched) = self.devices[at as usize].as_mut() else { return };
         watched.present = true;
         watched.lost_with_hub = false;
-        watched.compare(&mut self.adapters, &self.building, now);
-        watched.due = now + LOOK_EVERY;
-        self.queue.push(Reverse((watched.due, at)));
+        watched.compare(&watched.patiences(&self.building), &mut self.adapters, now);
+        watched.due = self.queue.push(now, LOOK_EVERY, at);
     }
 
     fn adapter_index(&mut self, name: &str, now: Mono) -> Option<u8> {
@@ -176,7 +176,7 @@ impl Judge {
 
     /// When something is to be judged.
     pub fn wake_at(&self) -> Option<Mono> {
-        let device = self.queue.peek().map(|Reverse((at, _))| *at);
+        let device = self.queue.first().map(|(at, _)| at);
         let adapters = self.adapters.iter().filter_map(Adapter::due).min();
         [device, adapters, self.hear_again].into_iter().flatten().min()
     }
@@ -191,20 +191,15 @@ impl Judge {
         }
         self.judge_adapters(now, verdicts, actions);
         let first = verdicts.len();
-        while let Some(&Reverse((due, at))) = self.queue.peek()
-            && due <= now
-        {
-            self.queue.pop();
+        while let Some((due, at)) = self.queue.due(now) {
             let Some(watched) = self.devices[at as usize].as_mut() else { continue };
             if watched.due != due || !watched.present {
                 continue;
             }
-            watched.compare(&mut self.adapters, &self.building, now);
-            match look(watched, &self.adapters, &self.building, now) {
-                Some(next) => {
-                    watched.due = next;
-                    self.queue.push(Reverse((next, at)));
-                }
+            let patiences = watched.patiences(&self.building);
+            watched.compare(&patiences, &mut self.adapters, now);
+            match look(watched, &patiences, &self.adapters, now) {
+                Some(wait) => watched.due = self.queue.push(now, wait, at),
                 None => {
                     verdicts.push((watched.key, Some(ErrorCode::DeviceDisconnected)));
                     self.lost(at, now);
@@ -218,7 +213,7 @@ impl Judge {
         let Some(watched) = self.devices[at as usize].as_mut() else { return };
         watched.due = Mono(u64::MAX);
         watched.present = false;
-        watched.compare(&mut self.adapters, &self.building, now);
+        watched.compare(&watched.patiences(&self.building), &mut self.adapters, now);
     }
 
     fn judge_adapters(&mut self, now: Mono, verdicts: &mut Vec<Verdict>, actions: &mut Vec<Action>) {
@@ -329,10 +324,10 @@ impl Judge {
     }
 }
 
-/// Looks at a present device: when to look again, or `None` where it is lost.
-fn look(watched: &Watched, adapters: &[Adapter], building: &Building, now: Mono) -> Option<Mono> {
+/// Looks at a present device: after what time to look again, or `None` where it is lost.
+fn look(watched: &Watched, patiences: &Patiences, adapters: &[Adapter], now: Mono) -> Option<Duration> {
     if watched.says_nothing_by_silence() {
-        return Some(now + LOOK_EVERY * 6);
+        return Some(LOOK_EVERY * 6);
     }
     let mut next: Option<f64> = None;
     if watched.ears.is_empty() && adapters.iter().any(|a| a.deaf_since(now).is_none()) {
@@ -345,23 +340,21 @@ fn look(watched: &Watched, adapters: &[Adapter], building: &Building, now: Mono)
     }
     // Every adapter that has a say must have run out of patience. One that hears it far worse than the best has none: it would
     // hold up the word for as long as it takes to be sure on its own.
-    let ears = watched.ears.iter().map(|ear| (ear, watched.patience(ear, building)));
-    let says = |(ear, patience): &(&watched::Ear, Patience)| {
+    let ears = watched.ears.iter().zip(patiences).filter(|(ear, patience)| {
         Watched::entitled(ear, patience) && adapters[usize::from(ear.adapter)].deaf_since(now).is_none()
-    };
-    let best = ears.clone().filter(says).map(|(_, patience)| patience.seconds).fold(f32::INFINITY, f32::min);
-    for (ear, patience) in ears.filter(says).filter(|(_, patience)| patience.seconds <= FAR_WORSE * best) {
+    });
+    let best = ears.clone().map(|(_, patience)| patience.seconds).fold(f32::INFINITY, f32::min);
+    for (ear, patience) in ears.filter(|(_, patience)| patience.seconds <= FAR_WORSE * best) {
         let left = f64::from(patience.seconds) - (adapters[usize::from(ear.adapter)].evidence(now) - ear.silent_from);
         next = Some(next.map_or(left, |next| next.max(left)));
     }
     if next.is_some_and(|left| left <= 0.0) {
         return None;
     }
-    let wait = match next {
+    Some(match next {
         Some(left) => Duration::from_secs_f64(left + 0.001).min(LOOK_EVERY),
         None => LOOK_WHILE_DEAF,
-    };
-    Some(now + wait)
+    })
 }
 
 /// Why a device is judged as it is: `portcullis devices --explain`.

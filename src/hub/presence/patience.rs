@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::building::Building;
+use super::loss::NEED_MAX;
 use super::rhythm::SURPRISE_NATS;
 use super::watched::{Ear, Watched};
 
@@ -40,7 +41,7 @@ const ENOUGH_MISSES: f32 = 20.0;
 const DECLARED_MISSES: std::ops::RangeInclusive<u32> = 3..=10;
 
 /// How long a device may be silent on one adapter, and why.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Patience {
     pub seconds: f32,
     pub why: Why,
@@ -49,10 +50,11 @@ pub struct Patience {
 }
 
 /// What a deadline rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// Its interval is not known yet.
+    #[default]
     Unknown,
     /// It declared its interval.
     Declared,
@@ -73,9 +75,9 @@ impl Watched {
     pub fn patience(&self, ear: &Ear, building: &Building) -> Patience {
         let interval = self.interval();
         let risk = LOSS_RISK_PER_DAY * f64::from(interval) / DAY_S;
-        let [fade, misses] = ear.loss.need([f64::from(-SURPRISE_NATS).exp(), risk]);
+        let surprise = f64::from(-SURPRISE_NATS).exp();
         let enough = (ENOUGH_S / interval).max(ENOUGH_MISSES) as u32;
-        let misses = misses.min(enough.max(ear.loss.need_if_known(risk)));
+        let misses = ear.loss.need(risk.min(surprise), enough.max(ear.loss.need_if_known(risk)));
         let mut patience = Patience { seconds: 0.0, why: Why::Losses, misses };
         let mut at_least = |seconds: f32, why| {
             if seconds > patience.seconds {
@@ -99,6 +101,8 @@ impl Watched {
         }
         let allowance = building.fade_allowance(self.rhythm.interval());
         if allowance > 0.0 {
+            // Counted here only: while little is known of the losses it is thousands of slots.
+            let fade = ear.loss.need(surprise, NEED_MAX);
             at_least(silence(fade, interval) + allowance, Why::Fades);
         }
         if let Some(slow) = building.slow_interval(self.heard_s).filter(|slow| *slow > interval) {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::adapter::Adapter;
 use super::building::Building;
-use super::loss::Loss;
-use super::patience::NEW_S;
+use super::loss::{Loss, NEED_MAX};
+use super::patience::{NEW_S, Patience};
 use super::rhythm::{Beat, EARLY, Rhythm, Run, SAME_ADVERT_S, SURPRISE_NATS};
 use crate::signal::DeviceKey;
 use crate::time::Mono;
@@ -18,6 +18,9 @@ const COMPARED_S: f32 = 60.0;
 
 /// Adapters that one device is judged on. A fifth one replaces the one that heard it longest ago.
 const EARS: usize = 4;
+
+/// A device's patience by ear.
+pub type Patiences = [Patience; EARS];
 
 /// How one adapter hears the device. Times are the adapter's own.
 #[derive(Clone, Copy, Debug)]
@@ -111,18 +114,26 @@ impl Watched {
         self.declared.unwrap_or_else(|| self.rhythm.slowest())
     }
 
+    /// How long it may be silent on each of its adapters, as they are in `ears`.
+    pub fn patiences(&self, building: &Building) -> Patiences {
+        let mut patiences = Patiences::default();
+        for (ear, patience) in self.ears.iter().zip(&mut patiences) {
+            *patience = self.patience(ear, building);
+        }
+        patiences
+    }
+
     /// Says to each adapter whether this is one of the devices that it is judged by: there, regular, and still heard by it.
-    pub fn compare(&mut self, adapters: &mut [Adapter], building: &Building, now: Mono) {
+    pub fn compare(&mut self, patiences: &Patiences, adapters: &mut [Adapter], now: Mono) {
         let regular = self.present
             && self.declared.is_none()
             && !self.irregular
             && (f32::MIN_POSITIVE..=COMPARED_S).contains(&self.rhythm.interval());
-        for n in 0..self.ears.len() {
-            let ear = &self.ears[n];
-            let compared = regular && Watched::entitled(ear, &self.patience(ear, building));
+        for (ear, patience) in self.ears.iter_mut().zip(patiences) {
+            let compared = regular && Watched::entitled(ear, patience);
             if compared != ear.compared {
                 adapters[usize::from(ear.adapter)].hears(self.number, compared, now);
-                self.ears[n].compared = compared;
+                ear.compared = compared;
             }
         }
     }
@@ -257,7 +268,7 @@ impl Watched {
     fn run_ended(&mut self, run: &Run, ear: &Ear, building: &mut Building) {
         if run.is_fade() {
             let interval = self.rhythm.slowest();
-            let [explained, _] = ear.loss.need([f64::from(-SURPRISE_NATS).exp(), 0.5]);
+            let explained = ear.loss.need(f64::from(-SURPRISE_NATS).exp(), NEED_MAX);
             building.faded(run, explained as f32 * interval, self.rhythm.interval());
         }
     }
