@@ -34,12 +34,18 @@ async fn silent(bluez: &Bluez, address: &str) {
     bluez.advertise("hci0", address, fakebluez::manufacturer_data(0xFFFF, &[1, 2, 3], -70)).await;
 }
 
-#[tokio::test]
-async fn an_advert_becomes_an_event_at_the_subscriber() {
+/// A hub with these devices that listens on the one adapter of a bus of its own.
+async fn listening(devices: &str) -> (Bus, Bluez, Daemon) {
     let bus = Bus::start().await;
     let bluez = Bluez::start(&bus).await;
-    let mut hub = Daemon::start(&bus.address, DEVICES).await;
+    let hub = Daemon::start(&bus.address, devices).await;
     bluez.called("hci0", "StartDiscovery", 1).await;
+    (bus, bluez, hub)
+}
+
+#[tokio::test]
+async fn an_advert_becomes_an_event_at_the_subscriber() {
+    let (_bus, bluez, mut hub) = listening(DEVICES).await;
     let filter = bluez.filters("hci0").concat();
     assert!(filter.contains("\"le\"") && filter.contains("DuplicateData") && filter.contains("Pathloss"), "{filter}");
 
@@ -85,10 +91,7 @@ async fn an_adapter_that_is_off_is_left_off_and_scanned_once_it_is_on() {
 
 #[tokio::test]
 async fn a_bluetoothd_that_restarts_is_scanned_with_again() {
-    let bus = Bus::start().await;
-    let bluez = Bluez::start(&bus).await;
-    let mut hub = Daemon::start(&bus.address, DEVICES).await;
-    bluez.called("hci0", "StartDiscovery", 1).await;
+    let (_bus, bluez, mut hub) = listening(DEVICES).await;
     door(&bluez, "hci0", 1, false).await;
     hub.event("device.connected").await;
 
@@ -163,10 +166,7 @@ async fn a_scan_that_is_refused_or_ended_by_somebody_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_battery_is_read_over_a_connection_and_the_device_let_go() {
-    let bus = Bus::start().await;
-    let bluez = Bluez::start(&bus).await;
-    let mut hub = Daemon::start(&bus.address, POLLED).await;
-    bluez.called("hci0", "StartDiscovery", 1).await;
+    let (_bus, bluez, mut hub) = listening(POLLED).await;
     silent(&bluez, SENSOR).await;
     bluez.add_battery("hci0", SENSOR, 12, OnConnect::Answer).await;
     hub.event("device.connected").await;
@@ -179,11 +179,8 @@ async fn a_battery_is_read_over_a_connection_and_the_device_let_go() {
 
 /// Adverts of the door keep making events while `SENSOR` fails in its way, and `OTHER` is read after it.
 async fn failing_device(on_connect: OnConnect) {
-    let bus = Bus::start().await;
-    let bluez = Bluez::start(&bus).await;
     let other = "[[devices]]\naddress = \"C0:FF:EE:00:00:03\"\ngatt_battery = true\n";
-    let mut hub = Daemon::start(&bus.address, &format!("{DEVICES}{POLLED}{other}")).await;
-    bluez.called("hci0", "StartDiscovery", 1).await;
+    let (_bus, bluez, mut hub) = listening(&format!("{DEVICES}{POLLED}{other}")).await;
     silent(&bluez, SENSOR).await;
     bluez.add_battery("hci0", SENSOR, 50, on_connect).await;
     bluez.called("C0_FF_EE_00_00_02", "Connect", 1).await;
@@ -218,10 +215,7 @@ async fn a_device_whose_services_never_come_is_let_go() {
 
 #[tokio::test]
 async fn a_bus_that_dies_during_a_reading_takes_nothing_along() {
-    let mut bus = Bus::start().await;
-    let bluez = Bluez::start(&bus).await;
-    let mut hub = Daemon::start(&bus.address, &format!("{DEVICES}{POLLED}")).await;
-    bluez.called("hci0", "StartDiscovery", 1).await;
+    let (mut bus, bluez, mut hub) = listening(&format!("{DEVICES}{POLLED}")).await;
     silent(&bluez, SENSOR).await;
     bluez.add_battery("hci0", SENSOR, 50, OnConnect::Hang).await;
     bluez.called("C0_FF_EE_00_00_02", "Connect", 1).await;
@@ -238,10 +232,7 @@ async fn a_bus_that_dies_during_a_reading_takes_nothing_along() {
 
 #[tokio::test]
 async fn signals_of_others_and_nonsense_are_nobodys_word() {
-    let bus = Bus::start().await;
-    let bluez = Bluez::start(&bus).await;
-    let mut hub = Daemon::start(&bus.address, DEVICES).await;
-    bluez.called("hci0", "StartDiscovery", 1).await;
+    let (bus, bluez, mut hub) = listening(DEVICES).await;
     door(&bluez, "hci0", 1, false).await;
     hub.event("device.connected").await;
 
@@ -262,4 +253,48 @@ async fn signals_of_others_and_nonsense_are_nobodys_word() {
     door(&bluez, "hci0", 4, false).await;
     hub.event("lock.locked").await;
     assert_eq!(hub.told_so_far(), Vec::<String>::new(), "the lie was believed");
+}
+
+/// BTHome v2 as a device with the key 231d… and this address seals it; the second frame counts below the first.
+const SEALED: &str = "54:48:E6:8F:80:A5";
+const SEALED_FRAMES: [&str; 2] = ["41e445f3c9962b332211006c7c4519", "41723d3035fb88322211009e7414c0"];
+const KEYS: &str = "
+[[devices]]
+address = \"54:48:E6:8F:80:A5\"
+bindkey = \"231d39c1d7cc1ab1aee224cd096db932\"
+[[devices]]
+address = \"C0:FF:EE:00:00:02\"
+[[devices]]
+address = \"C0:FF:EE:00:00:03\"
+bindkey = \"000102030405060708090a0b0c0d0e0f\"
+";
+
+#[tokio::test]
+async fn a_missing_key_a_wrong_one_and_a_stale_counter_are_told_apart_and_said_how_to_mend() {
+    let (_bus, bluez, mut hub) = listening(&format!("{DEVICES}{KEYS}")).await;
+    let frames = SEALED_FRAMES.map(|frame| service_data(0xFCD2, &hex::decode(frame).unwrap(), -60));
+    for address in [SEALED, SENSOR, OTHER] {
+        bluez.advertise("hci0", address, frames[0].clone()).await;
+        // Heard, though not understood: it is there.
+        hub.event("device.connected").await;
+    }
+    bluez.advertise("hci0", SEALED, frames[1].clone()).await;
+    // What came before this event has been heard.
+    door(&bluez, "hci0", 1, false).await;
+    hub.event("device.connected").await;
+
+    let told =
+        [(SEALED, "replay", "after a battery change"), (SENSOR, "no_key", "bindkey"), (OTHER, "wrong_key", "anew")];
+    let devices = hub.ask(&["devices"]).await;
+    let doctor = hub.ask(&["doctor"]).await;
+    for (address, code, fix) in told {
+        let key = format!("ble:{address}");
+        let device = devices.as_array().unwrap().iter().find(|d| d["properties"]["key"] == key).expect("it is listed");
+        assert_eq!(device["trouble"]["code"], code, "{device}");
+        let finding = doctor["findings"].as_array().unwrap().iter().find(|f| f["part"] == key).expect("it is found");
+        assert_eq!((&finding["state"], &finding["what"]), (&"wrong".into(), &device["trouble"]["what"]));
+        assert!(finding["fix"].as_str().unwrap().contains(fix), "{finding}");
+    }
+    let door = devices.as_array().unwrap().iter().find(|d| d["properties"]["key"] == format!("ble:{DOOR}")).unwrap();
+    assert!(door.get("trouble").is_none(), "{door}");
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::daemon::{Daemon, block_on};
-use super::{Context, Failure};
+use super::{Context, Failure, troubles};
 use crate::api;
 use crate::config::Config;
 use crate::identity::Identity;
@@ -16,10 +16,12 @@ use crate::store::{Reader, StateRow};
 #[command(after_help = "\
 Managed devices come first; unmanaged ones are heard, but nobody adopted them (portcullis adopt DEVICE_ID).
 Without a running hub, the devices are shown as they were when it stopped.
+A Bluetooth device that is heard and not understood (bind key missing or wrong, counter stale) is shown with what to do about it.
 
 Examples:
   portcullis devices
-  portcullis devices --json | jq -r '.[] | select(.online | not) | .name'
+  portcullis devices --json | jq -r '.[] | select(.properties.online | not) | .properties.name'
+  portcullis devices --json | jq -r '.[] | select(.trouble) | [.properties.name, .trouble.code] | @tsv'
   portcullis devices --explain 0b1f6a52-7c55-5a7e-9d35-6a1f3d3f2a10")]
 pub struct Args {
     /// Everything that is known of one device, and why it is judged to be here or gone
@@ -65,6 +67,12 @@ fn list(context: &Context) -> Result<(), Failure> {
         for path in ["/devices/list", "/devices/unmanaged/list"] {
             all.extend(daemon.ask(path, json!({}), "devices").await?.as_array().cloned().unwrap_or_default());
         }
+        let troubles = troubles::of_health(&daemon.ask("/health", json!({}), "health").await?);
+        for device in &mut all {
+            if let Some(trouble) = troubles.get(device["properties"]["key"].as_str().unwrap_or_default()) {
+                device["trouble"] = json!(trouble);
+            }
+        }
         Ok(all)
     })?;
     let mut out = std::io::stdout().lock();
@@ -77,6 +85,9 @@ fn list(context: &Context) -> Result<(), Failure> {
     }
     for device in &devices {
         writeln!(out, "{}", line(device))?;
+        if let (Some(what), Some(fix)) = (device["trouble"]["what"].as_str(), device["trouble"]["fix"].as_str()) {
+            writeln!(out, "{:38}{what}\n{:38}→ {fix}", "", "")?;
+        }
     }
     Ok(())
 }

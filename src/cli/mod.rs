@@ -16,6 +16,7 @@ mod record;
 mod replay;
 mod run;
 mod scan;
+mod troubles;
 mod undeliverable;
 
 use std::path::PathBuf;

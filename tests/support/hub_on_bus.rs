@@ -62,6 +62,14 @@ impl Daemon {
         all.iter().map(|told| told.json()["event_type"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// What `portcullis` with these arguments and `--json` answers while the hub runs.
+    pub async fn ask(&self, arguments: &[&str]) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(arguments).arg("--json").arg("--config").arg(self.dir.path().join("config.toml"));
+        let answer = command.output().await.expect("the binary is built");
+        serde_json::from_slice(&answer.stdout).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
+    }
+
     /// Resident memory in kB.
     pub fn rss_kb(&self) -> u64 {
         let pid = self.child.id().expect("it runs");

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Finding;
 use crate::cli::daemon::Daemon;
+use crate::cli::troubles;
 use crate::config::Config;
 use crate::service::StateLock;
 use crate::trust::{self, Service};
@@ -135,6 +136,9 @@ pub async fn hub(config: &Config) -> Vec<Finding> {
                         "it is tried again by itself; what is above says why",
                     ),
                 });
+            }
+            for (key, trouble) in troubles::of_health(&health) {
+                findings.push(Finding::wrong(key, trouble.what, trouble.fix));
             }
             findings
         }
