@@ -22,8 +22,13 @@ const DEVICES: &str = "[[devices]]\naddress = \"C0:FF:EE:00:00:01\"\n";
 const CEILING: u32 = 2700;
 /// Above its start (the flood's promise).
 const GROWTH_KB: u64 = 10 * 1024;
-/// From D-Bus through hub, disk and broker to a subscriber: 100 ms to the hub, and the same again for the rest.
-const LATE: Duration = Duration::from_millis(200);
+/// From D-Bus through hub, disk and broker to a subscriber, 99 times of 100; what is promised to the hub alone. The worst is printed
+/// and not held: one commit may wait for the machine's disk.
+const LATE: Duration = Duration::from_millis(100);
+/// Half of the times, for a short run of a build that is not optimized, beside other tests.
+const LATE_IN_PASSING: Duration = Duration::from_millis(200);
+/// Later than this nothing is late but lost.
+const LOST: Duration = Duration::from_secs(10);
 
 fn soak() -> bool {
     std::env::var_os("PORTCULLIS_SOAK").is_some()
@@ -83,19 +88,28 @@ async fn load(
         }
     }
     let took = start.elapsed();
+    if let Some(at) = turned {
+        hub.event(["lock.locked", "lock.unlocked"][*turns as usize & 1]).await;
+        delays.push(at.elapsed());
+    }
     println!("{total} adverts in {took:.1?}: {:.0}/s", f64::from(total) / took.as_secs_f64());
     delays
 }
 
 fn judge(what: &str, mut delays: Vec<Duration>, before_kb: u64, after_kb: u64) {
     delays.sort();
-    let worst = *delays.last().expect("turns");
+    let [median, p99, worst] =
+        [50, 99, 100].map(|percent| delays[(delays.len() * percent / 100).min(delays.len() - 1)]);
     println!(
-        "{what}: {} turns, median {:?}, worst {worst:?}, RSS {before_kb} -> {after_kb} kB",
+        "{what}: {} turns, all told; median {median:.1?}, p99 {p99:.1?}, worst {worst:.1?}; RSS {before_kb} -> {after_kb} kB",
         delays.len(),
-        delays[delays.len() / 2]
     );
-    assert!(delays[delays.len() / 2] < LATE, "late");
+    assert!(worst < LOST, "an event took {worst:?}");
+    if soak() {
+        assert!(p99 < LATE, "late: {p99:?} at p99");
+    } else {
+        assert!(median < LATE_IN_PASSING, "late: {median:?} at the median");
+    }
     assert!(after_kb <= before_kb + GROWTH_KB, "memory grew from {before_kb} to {after_kb} kB");
 }
 
