@@ -149,6 +149,7 @@ fn each_mistake_is_one_line_with_its_path_and_the_way_out() {
         (device("bindkey = \"zz1d39c1d7cc1ab1aee224cd096db932\""), "devices[0].bindkey", "no hex digits"),
         (device("bindkey = 12"), "devices[0].bindkey", "text in quotes"),
         (device("bindkey_file = \"/etc/hostname\""), "devices[0].bindkey_file", "32 hex digits"),
+        (device("model = \"toaster\""), "devices[0].model", "lock_pro"),
         (device("node = 2"), "devices[0].address", "either"),
         (device("gatt_battery = 1"), "devices[0].gatt_battery", "true or false"),
         (device("[[devices.map]]\nfrom = \"count\""), "devices[0].map[0].to", "door_open"),

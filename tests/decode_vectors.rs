@@ -49,16 +49,6 @@ const DISAGREEMENTS: &[(&str, &str)] = &[
     ("mibeacon-084", "0103"),
     // A frame without an object says nothing.
     ("mibeacon-296", "0104"),
-    // Manufacturer data alone does not name the model; the peers were told it beside the advert.
-    ("switchbot-016", "0201"),
-    ("switchbot-028", "0201"),
-    ("switchbot-043", "0201"),
-    ("switchbot-053", "0201"),
-    ("switchbot-054", "0201"),
-    ("switchbot-055", "0201"),
-    ("switchbot-058", "0201"),
-    ("switchbot-073", "0201"),
-    ("switchbot-075", "0201"),
     // A beacon with a nil UUID, which nothing says is a lock.
     ("yale_adv-010", "0203"),
     // Below zero is below zero.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::read::{kind_of, nearest};
 use crate::signal::{Address, Secret};
+use crate::source::ble::decode::model_meant_by;
 
 type Read<T> = Result<T, String>;
 
@@ -253,6 +254,14 @@ fn user() -> String {
 }
 
 /// 16 bytes in hex (or 12, as legacy MiBeacon has them). Never shown, not even a wrong one.
+/// A model that adverts do not name; the name under which decoders know it.
+pub fn ble_model(value: &Value) -> Read<&'static str> {
+    let name = text(value)?;
+    model_meant_by(&name).ok_or_else(|| {
+        format!("is {}; a SwitchBot model is right, as in \"lock_pro\" or \"Motion Sensor\"", quoted(&name))
+    })
+}
+
 pub fn bind_key(value: &Value) -> Read<Secret> {
     bind_key_text(&text(value)?)
 }

@@ -316,6 +316,8 @@ pub struct DeviceSection {
     pub place: DevicePlace,
     pub name: Option<String>,
     pub bindkey: Option<BindKey>,
+    /// Of a SwitchBot device whose scan response is not heard.
+    pub model: Option<&'static str>,
     pub time_zone: Option<chrono_tz::Tz>,
     /// Seconds between the signs of life of a sleepy device.
     pub interval_s: Option<u32>,
@@ -394,6 +396,10 @@ impl DeviceSection {
         if bindkey.is_some() && matches!(place, Some(DevicePlace::Zwave { .. })) {
             t.wrong("bindkey", "is for Bluetooth devices; a Z-Wave network has its keys in its driver");
         }
+        let model = t.maybe("model", check::ble_model);
+        if model.is_some() && matches!(place, Some(DevicePlace::Zwave { .. })) {
+            t.wrong("model", "is for Bluetooth devices; a Z-Wave node says what it is");
+        }
         let name = t.maybe("name", check::text);
         let time_zone = t.maybe("time_zone", check::time_zone);
         // From a second to a month: a sleepy device that speaks less often says nothing by its silence.
@@ -413,6 +419,7 @@ impl DeviceSection {
             place: place?,
             name,
             bindkey,
+            model,
             time_zone,
             interval_s,
             accessory_of,

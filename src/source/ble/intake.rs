@@ -30,6 +30,8 @@ pub struct Known {
     pub bindkey: Option<BindKey>,
     /// The counter last stored with an event: older ones are replays.
     pub counter: Option<u32>,
+    /// Its model, for a family whose adverts do not name it; what its scan response says wins.
+    pub model: Option<&'static str>,
     /// Mapping rules of the configuration.
     pub rules: Arc<[Rule]>,
 }
@@ -83,7 +85,10 @@ impl Intake {
         let mut before = std::mem::take(&mut self.known);
         for (address, known) in known {
             match before.remove(&address) {
-                Some((old, heard)) if old.bindkey == known.bindkey => {
+                Some((old, mut heard)) if old.bindkey == known.bindkey => {
+                    if old.model != known.model {
+                        heard.memory.model = known.model;
+                    }
                     self.known.insert(address, (known, heard));
                 }
                 _ => self.add(address, known),
@@ -101,6 +106,7 @@ impl Intake {
     fn add(&mut self, address: Address, known: Known) {
         let mut heard = self.strangers.take(address).unwrap_or_default();
         heard.memory.counter = Counter::starting_at(known.counter);
+        heard.memory.model = heard.memory.model.or(known.model);
         self.known.insert(address, (known, heard));
     }
 

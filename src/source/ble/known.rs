@@ -12,7 +12,12 @@ impl Config {
             .filter_map(|device| match device.place {
                 DevicePlace::Ble(address) => Some((
                     address,
-                    Known { bindkey: device.bindkey.clone(), counter: None, rules: device.map.as_slice().into() },
+                    Known {
+                        bindkey: device.bindkey.clone(),
+                        counter: None,
+                        model: device.model,
+                        rules: device.map.as_slice().into(),
+                    },
                 )),
                 DevicePlace::Zwave { .. } => None,
             })

@@ -1,7 +1,7 @@
 //! Lines of `portcullis decode`: one advert, GATT value or sequence of adverts each, in the spelling of captures and vectors.
 //!
-//! A line is a record of a capture (`{"ble":{…}}`), the same bare (`{"service_data":{"fcd2":"…"}}`), with an optional `bindkey`,
-//! or `{"gatt":{"2a19":"64"}}`, or `{"steps":[{"t":0,…},…]}`: one device's sequence, remembered within the line only. Fields
+//! A line is a record of a capture (`{"ble":{…}}`), the same bare (`{"service_data":{"fcd2":"…"}}`), with an optional `bindkey`
+//! and `device_model`, or `{"gatt":{"2a19":"64"}}`, or `{"steps":[{"t":0,…},…]}`: one device's sequence, remembered within the line only. Fields
 //! that mean nothing here are ignored, so that whole vectors can be given.
 
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ struct Line {
     service_uuids: Option<Vec<String>>,
     gatt: Option<BTreeMap<String, String>>,
     bindkey: Option<String>,
+    /// What its owner says it is; of use where the advert does not tell.
+    device_model: Option<String>,
     t: Option<f64>,
     steps: Option<Vec<Line>>,
 }
@@ -68,7 +70,8 @@ fn read(line: &[u8], key_of: impl Fn(&Address) -> Option<BindKey>) -> Result<Ans
         Some(text) => Some(BindKey::new(hex::decode(text).map_err(|e| format!("bindkey: {e}"))?)),
         None => line.address.as_ref().and_then(key_of),
     };
-    let mut memory = Memory::default();
+    let model = line.device_model.as_deref().and_then(decode::model_meant_by);
+    let mut memory = Memory { model, ..Memory::default() };
     let Some(steps) = line.steps.take() else {
         if line.is_empty() {
             return Err(
@@ -97,6 +100,7 @@ impl Line {
         self.service_data = self.service_data.take().or(inner.service_data);
         self.service_uuids = self.service_uuids.take().or(inner.service_uuids);
         self.bindkey = self.bindkey.take().or(inner.bindkey);
+        self.device_model = self.device_model.take().or(inner.device_model);
     }
 
     fn is_empty(&self) -> bool {
@@ -206,6 +210,18 @@ mod tests {
             assert_eq!(steps["steps"][0]["accepted"], true);
             assert_eq!(steps["steps"][1]["reject"], "duplicate_packet_id");
         }
+    }
+
+    #[test]
+    fn the_model_beside_an_advert_is_taken_where_the_advert_does_not_name_its_own() {
+        let lock = r#"{"manufacturer_data":{"0969":"eef5e6098fe811970820"}}"#;
+        assert_eq!(said(lock)["reject"], "unknown_model");
+        for name in ["Lock", "lock", "switchbot?"] {
+            let told = said(&lock.replacen('{', &format!(r#"{{"device_model":"{name}","#), 1));
+            assert_eq!(told["accepted"] == true, name != "switchbot?", "{told}");
+        }
+        let own = r#"{"device_model":"Lock Pro","service_data":{"fd3d":"6f006400"},"manufacturer_data":{"0969":"c7f5b0d1a4f20a8b0020"}}"#;
+        assert_eq!(said(own)["signals"]["other"]["model"], "lock");
     }
 
     #[test]

@@ -56,6 +56,7 @@ mod yale;
 
 pub use ccm::BindKey;
 pub use say::{Name, Statement, Value};
+pub use switchbot::model_meant_by;
 
 use serde::Serialize;
 

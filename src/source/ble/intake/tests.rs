@@ -182,6 +182,21 @@ fn a_rule_reaches_one_of_several() {
 }
 
 #[test]
+fn a_model_that_its_owner_told_is_used_until_the_device_names_its_own() {
+    let mut switchbot = Advert { address: LOCK, ..Advert::default() };
+    switchbot.manufacturer_data.insert(0x0969, vec![0xEE, 0xF5, 0xE6, 0x09, 0x8F, 0xE8, 0x11, 0x97, 0x08, 0x20]);
+    let told = |intake: &mut Intake, advert: &Advert| intake.advert(s(0), &hci(0), advert).unwrap().signals;
+    let mut intake = ours(Known::default());
+    assert!(told(&mut intake, &switchbot).is_empty(), "it may be anything");
+    intake.know([(LOCK, Known { model: Some("lock"), ..Known::default() })]);
+    assert!(told(&mut intake, &switchbot).contains(&Signal::Lock(LockState::Unlocked)));
+    let mut contact = switchbot.clone();
+    contact.service_data.insert(uuid16(0xFD3D), b"d\0\x64".to_vec());
+    intake.advert(s(1), &hci(0), &contact);
+    assert!(!told(&mut intake, &switchbot).iter().any(|signal| matches!(signal, Signal::Lock(_))));
+}
+
+#[test]
 fn a_flood_of_strangers_costs_nothing_of_ours() {
     let mut intake = ours(keyed());
     hear(&mut intake, 0, &sealed(10, LOCKED));

@@ -84,6 +84,11 @@ pub fn decode(heard: &Heard<'_>, memory: &mut Memory) -> Option<Decoded> {
     Some(out)
 }
 
+/// The name under which a model is remembered, from how its owner calls it.
+pub fn model_meant_by(text: &str) -> Option<&'static str> {
+    Model::meant_by(text).map(|model| model.name)
+}
+
 /// `None` where the parts are too short for the layout.
 fn read(model: &Model, parts: Parts<'_>, memory: &mut Memory, out: &mut Decoded) -> Option<()> {
     match model.layout {

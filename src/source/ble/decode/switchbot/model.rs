@@ -194,6 +194,16 @@ impl Model {
         by_type(&service[end - 4..]).or_else(|| by_type(&service[end - 5..end - 1]))
     }
 
+    /// The model that a person means: the name as it is here or as it is sold, "Lock Pro", "Hub3", "Motion Sensor".
+    pub fn meant_by(text: &str) -> Option<&'static Model> {
+        let plain = |text: &str| -> String {
+            text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+        };
+        let text = plain(text);
+        let text = ["sensor", "detector"].iter().find_map(|what| text.strip_suffix(what)).unwrap_or(&text);
+        MODELS.iter().find(|m| plain(m.name) == text)
+    }
+
     pub fn by_name(name: &str) -> Option<&'static Model> {
         MODELS.iter().find(|m| m.name == name)
     }
