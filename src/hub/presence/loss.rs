@@ -80,9 +80,14 @@ impl Loss {
     /// posterior, k misses in a row have the probability Π (1 + missed + i) / (2 + slots + i), i < k. With few slots seen it is
     /// wide, and it narrows to the geometric one by itself.
     pub fn need(&self, risk: f64, most: u32) -> u32 {
+        let most = most.min(NEED_MAX);
+        // Of a device whose interval is not known: no number of slots is that unlikely, and none need be multiplied out.
+        if risk <= 0.0 {
+            return most;
+        }
         let (a, n) = (1.0 + f64::from(self.missed), 2.0 + f64::from(self.slots()));
         let (mut p, mut k) = (1.0, 0);
-        while p > risk && k < most.min(NEED_MAX) {
+        while p > risk && k < most {
             p *= (a + f64::from(k)) / (n + f64::from(k));
             k += 1;
         }
@@ -113,6 +118,7 @@ mod tests {
         let many = learned(400, 0).need(1e-9, NEED_MAX);
         assert!(few > 100 && many < 6, "{few} {many}");
         assert_eq!(learned(4, 0).need(1e-9, 60), 60, "and no more is counted than is wanted");
+        assert_eq!(learned(4, 0).need(0.0, u32::MAX), NEED_MAX);
     }
 
     #[test]
