@@ -7,11 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help prepare build demo test test-bluez test-home-assistant check sim bench truth doctor chaos planted soak-radio api-fuzz
-=======
-.PHONY: help prepare build demo test test-bluez test-system deb check sim bench truth doctor chaos soak-radio
->>>>>>> 69caa42 (Build a Debian package, and try it on a clean Debian that systemd boots)
+.PHONY: help prepare build demo test test-bluez test-home-assistant test-system deb check sim bench truth doctor chaos planted soak-radio api-fuzz
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
