@@ -1,6 +1,9 @@
 //! What delivery costs, each as a ratio in one run: against a raw MQTT client on the same Mosquitto, against `fdatasync` alone.
-//! Absolute figures belong to the machine. `PORTCULLIS_EVENTS` sets the size of the large log (default 1,000,000).
+//! Absolute figures belong to the machine. `cargo bench --bench delivery -- NAME…` measures some only: throughput, latency, bytes,
+//! idle, large. `PORTCULLIS_EVENTS` sets the size of the large log (default 1,000,000).
 
+#[path = "../tests/support/daemon.rs"]
+mod daemon;
 #[path = "../tests/support/delivery.rs"]
 mod delivery;
 #[path = "../tests/support/mosquitto.rs"]
@@ -10,19 +13,23 @@ mod scripted;
 #[path = "../tests/support/subscriber.rs"]
 mod subscriber;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use daemon::Daemon;
 use delivery::{Publisher, append, event};
 use mosquitto::Mosquitto;
+use portcullis::config::Config;
 use portcullis::event::{Dialect, Event, EventType};
-use portcullis::hub::{Row, RowKind};
+use portcullis::hub::{Hub, Input, Output, Row, RowKind};
+use portcullis::signal::{Address, DeviceKey, Link, LockState, Report, Signal};
 use portcullis::sink::mqtt::{Message, Topics};
 use portcullis::store::{Batch, Filter, Reader, Store};
+use portcullis::time::{Mono, Now};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use rumqttc::v5::{AsyncClient, Incoming, MqttOptions};
@@ -35,10 +42,23 @@ const BURST: u64 = 20_000;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        throughput().await;
-        latency().await;
-        bytes_on_disk().await;
-        large_log().await;
+        let asked: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
+        let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|n| n == name);
+        if is_asked("throughput") {
+            throughput().await;
+        }
+        if is_asked("latency") {
+            latency().await;
+        }
+        if is_asked("bytes") {
+            bytes_on_disk().await;
+        }
+        if is_asked("idle") {
+            idle().await;
+        }
+        if is_asked("large") {
+            large_log().await;
+        }
     });
 }
 
@@ -221,30 +241,101 @@ async fn bytes_on_disk() {
     }
 }
 
+/// The real daemon with a broker, and no source that could wake it.
+fn start(dir: &Path, port: u16) -> Daemon {
+    Daemon::start(dir, &format!("[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n"))
+}
+
+/// Resident memory in MB once it has stood still for two seconds.
+async fn settled(daemon: &Daemon) -> f64 {
+    let mut last = Vec::new();
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("it runs");
+        let kb = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+        last.push(kb.expect("a number"));
+        let recent: &[f64] = &last[last.len().saturating_sub(10)..];
+        let (low, high) = recent.iter().fold((f64::MAX, 0f64), |(low, high), kb| (low.min(*kb), high.max(*kb)));
+        if recent.len() == 10 && high - low < 200.0 {
+            return high / 1024.0;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn idle() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = Mosquitto::start();
+    let mut told = subscriber::Subscriber::new(broker.port, "portcullis/hub-1/status").await;
+    let daemon = start(dir.path(), broker.port);
+    told.next().await;
+    println!("resident, idle: {:.1} MB (at most 12)", settled(&daemon).await);
+}
+
+/// The rows of a hub that knows 10,000 devices.
+fn devices() -> Vec<Row> {
+    let config = Config::parse("[adopt]\nble = \"known\"\n", Path::new("/"), HashMap::new()).expect("it is right");
+    let now = |at: u64| Now { mono: Mono(at), wall: event(at).created_at, synchronized: true, entropy: at.into() };
+    let mut hub = Hub::new(config.settings(None), now(0));
+    let mut rows = BTreeMap::new();
+    for n in 0..10_000u64 {
+        let [.., a, b] = n.to_be_bytes();
+        let report = Report {
+            device: DeviceKey::Ble(Address([0xC0, 0xFF, 0xEE, 0, a, b])),
+            link: Link::Adapter("hci0".into()),
+            rssi: Some(-60),
+            name: None,
+            family: "bthome_v2",
+            irregular: false,
+            counter: None,
+            occurred_at: None,
+            signals: vec![Signal::Battery { percent: 80 }, Signal::Lock(LockState::Locked)],
+        };
+        let mut out = Output::default();
+        hub.step(now(n), Input::Report(report), &mut out);
+        rows.extend(out.rows.into_iter().map(|row| ((row.kind, row.key.clone()), row)));
+    }
+    rows.extend(hub.soft_rows().into_iter().map(|row| ((row.kind, row.key.clone()), row)));
+    let devices = rows.keys().filter(|(kind, _)| *kind == RowKind::Device).count();
+    assert_eq!(devices, 10_000);
+    rows.into_values().collect()
+}
+
+/// A log of so many events about 50 devices, of which the last is not yet sent, and 10,000 devices.
 async fn fill(dir: &Path, events: u64) {
     let (store, _) = Store::open(dir, Dialect::Classic).expect("it opens");
     for first in (0..events).step_by(2_000) {
-        let (events, rows) = (first..first + 2_000).map(step).unzip();
-        append(&store, events, rows).await;
+        let events = (first..first + 2_000).map(|n| step(n).0).collect();
+        append(&store, events, Vec::new()).await;
+    }
+    for rows in devices().chunks(500) {
+        append(&store, Vec::new(), rows.to_vec()).await;
     }
     store.move_cursor("mqtt", events - 1).expect("it writes");
     store.flush().await.expect("it writes");
+    let mut head = store.head();
+    drop(store);
+    while head.changed().await.is_ok() {}
 }
 
 async fn large_log() {
     let events = std::env::var("PORTCULLIS_EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
-    let dir = tempfile::Builder::new().tempdir_in(".").expect("a directory on a disk");
-    fill(dir.path(), events).await;
+    let home = tempfile::Builder::new().tempdir_in(".").expect("a directory on a disk");
+    let home = home.path().canonicalize().expect("it is there");
+    let dir = home.join("state");
+    std::fs::create_dir(&dir).expect("a directory");
+    fill(&dir, events).await;
     let broker = Mosquitto::start();
     let mut told = subscriber::Subscriber::new(broker.port, "portcullis/hub-1/event/#").await;
-    let mut publisher = Publisher::at(broker.port);
     let started = Instant::now();
-    publisher.store = Store::open(dir.path(), Dialect::Classic).expect("it opens").0;
-    let opened = started.elapsed();
-    publisher.start();
+    let daemon = start(&home, broker.port);
     told.next().await;
-    println!("{events} events: opened in {opened:?}, first publish after {:?} (at most 150 ms)", started.elapsed());
-    let reader = Reader::open(dir.path()).expect("it opens");
+    let first = started.elapsed();
+    println!(
+        "{events} events, 10,000 devices: from the process's start to its first publish {first:?} (at most 150 ms)"
+    );
+    println!("resident with them: {:.1} MB (at most 25)", settled(&daemon).await);
+    daemon.stop();
+    let reader = Reader::open(&dir).expect("it opens");
     let device = |n: u128| BTreeSet::from([Uuid::from_u128(0x9000 + n % 50)]);
     let mut times = Vec::new();
     for n in 0..1_000u64 {
@@ -264,6 +355,6 @@ async fn large_log() {
     }
     let (p50, p99) = percentiles(times);
     println!("list of 50 by device, type and time: p50 {p50:?}, p99 {p99:?} (at most 5 ms)");
-    let size = std::fs::metadata(dir.path().join("portcullis.db")).expect("it is there").len();
+    let size = std::fs::metadata(dir.join("portcullis.db")).expect("it is there").len();
     println!("database: {} bytes an event", size / events);
 }

@@ -49,6 +49,10 @@ impl Daemon {
         self.child.wait().expect("it ends").success()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child of ours").is_some()
     }
