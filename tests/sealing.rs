@@ -168,6 +168,21 @@ fn found_by_code(store: &Store) -> Vec<String> {
     store.find(&filter, 100).unwrap().into_iter().map(|e| e.body).collect()
 }
 
+/// Version 3 added to version 2 nothing but the table by which events of a code are found.
+#[tokio::test]
+async fn events_of_a_database_of_schema_2_are_found_by_their_code() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(filled(dir.path()).await);
+    let c = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
+    // The sum is that of src/store/sum.rs over ("schema", "2").
+    let back = "DROP TABLE code_event; UPDATE meta SET value = '2', sum = 3768012451 WHERE name = 'schema'";
+    c.execute_batch(back).unwrap();
+    drop(c);
+    let (store, _) = open(dir.path());
+    assert_eq!(found_by_code(&store), frozen()[..3]);
+    assert_eq!(bodies(&store), frozen());
+}
+
 #[tokio::test]
 async fn a_damaged_database_of_an_earlier_schema_is_rescued_with_its_digits_sealed() {
     let dir = tempfile::tempdir().unwrap();
