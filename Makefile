@@ -53,7 +53,7 @@ check: ## What must hold before a change lands: format, lints, dependencies
 sim: ## Play 10,000 seeds of the whole hub (SIM_SEED=n plays one)
 	SIM_SEEDS=$(or $(SIM_SEEDS),10000) $(CARGO) test --test sim -- --nocapture
 
-truth: ## Hold the presence judge against 37 kinds of buildings, and write the table in docs/presence.md (minutes)
+truth: ## Hold the presence judge against every kind of building, and write the table in docs/presence.md (minutes)
 	TRUTH_WRITE=1 $(CARGO) test --profile bench --test truth -- --ignored --nocapture the_full_table
 
 bench: ## Measure the hot paths
