@@ -364,6 +364,22 @@ fn a_noise_that_goes_on_into_a_window_is_told_when_its_duration_is_over_there() 
 }
 
 #[test]
+fn a_noise_that_lasts_for_days_is_told_once_in_each_window() {
+    let mut rig = door();
+    // NOON, and a window across midnight.
+    threshold(&mut rig, draft("night", 70.0, "23:00", "06:00", 60));
+    rig.hear(ble(1), [Signal::SoundLevel { decibels: 80.0 }]);
+    let hour = 3600.0;
+    for _ in 0..8 {
+        rig.listen(&[ble(1)], 20.0, 6.0 * hour);
+    }
+    let told: Vec<i64> =
+        rig.log.iter().filter(|e| e.details.noise_threshold_name.is_some()).map(|e| e.created_at.0).collect();
+    let at = |hours: i64| NOON + hours * 3_600_000 + 60_000;
+    assert_eq!(told, [at(11), at(35)]);
+}
+
+#[test]
 fn thresholds_survive_a_restart_and_a_crossing_that_was_told_is_not_told_again() {
     let mut rig = door();
     threshold(&mut rig, draft("party", 70.0, "00:00", "00:00", 0));
