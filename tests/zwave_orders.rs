@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use portcullis::config::{Config, ZwaveSection};
 use portcullis::engine::Clock;
 use portcullis::health::Health;
-use portcullis::hub::{Action, Command, Input, RowKind};
+use portcullis::hub::{Action, CodeDraft, Command, Input, RowKind};
 use portcullis::service::Running;
 use portcullis::signal::{CodeNotice, DeviceKey, LinkNews, Outcome, Secret, Signal};
 use portcullis::source::zwave::{Rules, link};
@@ -246,10 +246,15 @@ const SPEED: f64 = 4.0;
 
 impl Hub {
     async fn new() -> Hub {
+        Hub::with("").await
+    }
+
+    /// With this beside the network in its configuration.
+    async fn with(devices: &str) -> Hub {
         let rig = Rig::start().await;
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = format!(
-            "state_dir = {:?}\n[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[zwave]]\nname = \"main\"\nurl = {:?}\n",
+            "state_dir = {:?}\n[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[zwave]]\nname = \"main\"\nurl = {:?}\n{devices}",
             dir.path(),
             rig.url
         );
@@ -312,6 +317,20 @@ impl Hub {
                 return (told, row.and_then(|r| r.value).expect("remembered"));
             }
         }
+    }
+
+    /// The next event of this type; whatever else is told before is passed over.
+    async fn told(&mut self, event_type: &str) -> Value {
+        loop {
+            let event = self.event().await;
+            if event["event_type"] == event_type {
+                return event;
+            }
+        }
+    }
+
+    async fn command(&self, command: Command) -> Value {
+        self.running.hand.command(command).await.expect("the hub does it")
     }
 
     async fn word(&mut self) -> String {
@@ -381,5 +400,58 @@ async fn doors_are_locked_and_unlocked_and_each_failure_has_its_type() {
     let attempt = hub.ask(3, false).await;
     let (told, end) = hub.end_of(&attempt).await;
     assert_eq!(end["error"]["type"], "hub_disconnected", "{told:?} {end}");
+    hub.running.stop(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_codes_life_is_told_from_what_a_real_lock_did() {
+    let manage =
+        |node: u16| format!("[[devices]]\nzwave = \"main\"\nnode = {node}\ncodes = \"manage\"\nslots = \"4-5\"\n");
+    let mut hub = Hub::with(&[2, 3, 7].map(manage).concat()).await;
+    let digits = |digits: &str| CodeDraft { code: Some(Secret::new(digits)), ..CodeDraft::default() };
+    // User Code version 2, User Credential, User Code version 1.
+    for lock in [2, 3, 7] {
+        let device_id = node(lock).device_id(0);
+        let code = hub.command(Command::CreateCode { device_id, draft: digits("4711") }).await;
+        let access_code_id = code["access_code_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+        let set = hub.told("access_code.set_on_device").await;
+        assert_eq!((&set["access_code_id"], &set["code"]), (&code["access_code_id"], &json!("4711")), "node {lock}");
+        let inside = hub.rig.inside(lock).await["codes"].as_object().cloned().expect("codes");
+        let (slot, held) = inside.iter().next().expect("one code");
+        assert_eq!((inside.len(), held), (1, &json!("4711")), "node {lock}");
+
+        // Whoever enters it is named.
+        let user: u16 = slot.parse().expect("a slot");
+        hub.rig.node(lock, "operate", json!({"name": "keypad_unlock", "user": user, "short": true})).await;
+        let unlocked = hub.told("lock.unlocked").await;
+        assert_eq!((&unlocked["method"], &unlocked["access_code_id"]), (&json!("keycode"), &code["access_code_id"]));
+
+        hub.command(Command::ChangeCode { access_code_id, draft: digits("08150") }).await;
+        hub.told("access_code.code_changed").await;
+        let changed = async { while hub.rig.inside(lock).await["codes"] != json!({slot: "08150"}) {} };
+        tokio::time::timeout(PATIENCE, changed).await.expect("the lock has the new digits");
+
+        hub.command(Command::DeleteCode { access_code_id }).await;
+        hub.told("access_code.removed_from_device").await;
+        assert_eq!(hub.rig.inside(lock).await["codes"], json!({}), "node {lock}");
+    }
+
+    // A code of somebody else.
+    hub.rig.node(2, "program", json!({"slot": 9, "code": "9999"})).await;
+    hub.told("access_code.unmanaged.created").await;
+    hub.rig.node(2, "program", json!({"slot": 9})).await;
+    hub.told("access_code.unmanaged.removed").await;
+
+    // A lock that ignores a code is not believed; once it obeys, it is told.
+    hub.rig.node(2, "behave", json!({"codes": "ignored"})).await;
+    let device_id = node(2).device_id(0);
+    hub.command(Command::CreateCode { device_id, draft: digits("2468") }).await;
+    while hub.rig.inside(2).await["writes"].as_u64() < Some(4) {
+        tokio::task::yield_now().await;
+    }
+    hub.rig.node(2, "behave", json!({"codes": null})).await;
+    hub.told("access_code.set_on_device").await;
+    let inside = hub.rig.inside(2).await["codes"].as_object().cloned().expect("codes");
+    assert!(inside.values().any(|held| held == "2468"), "{inside:?}");
     hub.running.stop(true).await;
 }
