@@ -152,14 +152,17 @@ impl Radio {
         self.flying.remove(&node);
     }
 
-    /// When to look again, if nothing is answered before.
+    /// When to look again, if nothing is answered before. What could be sent by `now` already is due at once.
     pub fn wake_at(&self, now: Mono) -> Option<Mono> {
         let ends = self.flying.values().map(|f| f.since + ANSWER_WITHIN).min();
         let waits = self.waiting.keys().any(|node| !self.flying.contains_key(node));
-        let slow = self.flying.values().map(|f| f.since + SLOW).filter(|at| *at > now).min();
-        let breath = self.sent.map(|sent| sent + APART).filter(|at| *at > now);
-        let turn = slow.into_iter().chain(breath).min().filter(|_| waits);
-        ends.into_iter().chain(turn).min()
+        let busy = self.flying.values().filter(|f| !f.task.is_urgent() && now.since(f.since) < SLOW);
+        let slow: Vec<Mono> = busy.map(|f| f.since + SLOW).collect();
+        let turn = match slow.iter().min() {
+            Some(at) if slow.len() >= FLYING_MOST => *at,
+            _ => self.sent.map_or(now, |sent| now.max(sent + APART)),
+        };
+        ends.into_iter().chain(waits.then_some(turn)).min()
     }
 }
 
@@ -237,6 +240,21 @@ mod tests {
         assert_eq!(sent(&mut radio, 1.2), [5]);
         answer(&mut radio, 5);
         assert_eq!(sent(&mut radio, 1.3), [2]);
+    }
+
+    #[test]
+    fn a_turn_that_came_between_two_looks_is_not_missed() {
+        let mut radio = Radio::default();
+        radio.ask(2, read(1)).unwrap();
+        assert_eq!(sent(&mut radio, 0.0), [2]);
+        radio.ask(3, read(1)).unwrap();
+        assert_eq!(sent(&mut radio, 0.099), [] as [u16; 0]);
+        assert_eq!(radio.wake_at(s(0.1)), Some(s(0.1)));
+        assert_eq!(sent(&mut radio, 0.1), [3]);
+        radio.ask(4, read(1)).unwrap();
+        assert_eq!(sent(&mut radio, 3.999), [] as [u16; 0]);
+        assert_eq!(radio.wake_at(s(4.0)), Some(s(4.0)), "node 2 is slow by then");
+        assert_eq!(sent(&mut radio, 4.0), [4]);
     }
 
     #[test]
