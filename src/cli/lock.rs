@@ -86,7 +86,7 @@ fn end(attempt: &Value, name: &str, lock: bool, wait: u64, took: Duration, said:
 }
 
 /// The device's id and name, by either.
-async fn find(daemon: &mut Daemon, wanted: &str) -> Result<(Value, String), Failure> {
+pub(super) async fn find(daemon: &mut Daemon, wanted: &str) -> Result<(Value, String), Failure> {
     let by = match wanted.parse::<Uuid>() {
         Ok(id) => json!({"device_id": id}),
         Err(_) => json!({"name": wanted}),

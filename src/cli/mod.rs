@@ -2,6 +2,7 @@
 
 mod backup;
 mod check_config;
+mod codes;
 mod daemon;
 mod decode;
 mod demo;
@@ -64,6 +65,8 @@ enum Verb {
     Lock(lock::Args),
     /// Unlock a door, and see whether it is
     Unlock(lock::Args),
+    /// List, make, change and remove access codes
+    Codes(codes::Args),
     /// List the connected accounts: Bluetooth, and each Z-Wave network
     Accounts(devices::NoArgs),
     /// List, fetch or follow events
@@ -172,6 +175,7 @@ pub fn main() -> ExitCode {
         Verb::Delete(args) => devices::delete(args, &context),
         Verb::Lock(args) => lock::lock(args, &context),
         Verb::Unlock(args) => lock::unlock(args, &context),
+        Verb::Codes(args) => codes::run(args, &context),
         Verb::Accounts(args) => devices::accounts(args, &context),
         Verb::Events(args) => events::run(args, &context),
         Verb::Undeliverable(args) => undeliverable::run(args, &context),
