@@ -45,7 +45,7 @@ impl Table {
     /// A code that nobody here wrote. Within the slots that may be read its digits are asked for.
     fn found(&mut self, slot: u16, content: &Content, device: &Device, teller: &mut Teller<'_>) {
         let mut code = Code::new(self.new_id(teller), device.device_id, self.key, teller.now.wall);
-        (code.managed, code.slot) = (false, Some(slot));
+        (code.managed, code.slot, code.compared_at) = (false, Some(slot), Some(teller.now.wall));
         if let Content::Digits(digits) = content {
             code.digits = Some(digits.clone());
         }

@@ -84,6 +84,7 @@ impl Table {
             }
             Outcome::Refused if unread && !entry.code.may_be_on_lock() => {
                 entry.code.lose_slot();
+                entry.fail(Why::Refused, dice, device, teller);
                 self.missing.insert(op.slot);
             }
             Outcome::Refused => entry.fail(Why::Refused, dice, device, teller),
@@ -108,6 +109,7 @@ impl Table {
             entry.soft.echo_until = Some(now.mono + ECHO);
         }
         if !entry.code.managed {
+            entry.code.compared_at = Some(now.wall);
             return self.found_there(op.slot, content, device, teller);
         }
         let found = judge(&mut entry.code, content, &op, device.codes.confirmation(), now.wall);

@@ -4,6 +4,7 @@
 //! is judged by [`super::learn`]. Nothing here survives a restart but the codes: a lock that was being written is read again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -127,7 +128,8 @@ impl Entry {
     }
 
     /// What the lock should be asked next, and how urgent that is: what must go, what must come, what is to be looked at.
-    fn next(&self, wall: Wall, now: Mono) -> Option<(u8, Kind)> {
+    /// Where digits are not shown, others are written into an empty slot only: that it is in use again is all that will be seen.
+    fn next(&self, confirmation: Confirmation, wall: Wall, now: Mono) -> Option<(u8, Kind)> {
         let code = &self.code;
         code.slot?;
         if !code.managed {
@@ -136,6 +138,7 @@ impl Entry {
         let wanted = code.is_wanted(wall);
         let (urgency, aim) = match (wanted, code.reported) {
             (true, _) if code.is_set() => return self.soft.check.then_some((3, Kind::Read)),
+            (true, Reported::Set | Reported::Full) if confirmation == Confirmation::Accepted => (1, Kind::Clear),
             (true, _) => (1, Kind::Write),
             (false, Reported::Empty) => return None,
             (false, _) => (0, Kind::Clear),
@@ -279,7 +282,10 @@ impl Table {
                 self.last_slot = slot;
                 entry.code.problem.take_if(|p| p.why == Why::NoSpace);
             }
-            None => entry.complain(Why::NoSpace, true, device, teller),
+            None => {
+                entry.complain(Why::NoSpace, true, device, teller);
+                self.missing.clear();
+            }
         }
     }
 
@@ -287,7 +293,9 @@ impl Table {
     pub fn forget(&mut self, id: Uuid, told: Option<EventType>, device: &Device, teller: &mut Teller<'_>) {
         let Some(entry) = self.entries.remove(&id) else { return };
         if let Some(told) = told {
-            entry.tell(told, device, teller, |d, code| d.code = code.digits.clone());
+            entry.tell(told, device, teller, |d, code| {
+                d.code = code.digits.clone().filter(|_| told == EventType::AccessCodeDeleted);
+            });
         }
         teller.row(RowKind::Code, id.to_string(), None);
         // A spare one that stood in for it goes with it.
@@ -314,7 +322,7 @@ impl Table {
             if entry.soft.retry_at.is_some_and(|at| now < at) || code.slot.is_none_or(|slot| !slots.contains(&slot)) {
                 continue;
             }
-            let Some((urgency, kind)) = entry.next(wall, now) else { continue };
+            let Some((urgency, kind)) = entry.next(device.codes.confirmation(), wall, now) else { continue };
             if kind == Kind::Write {
                 match self.same_digits(code) {
                     Some(true) => continue,
@@ -356,6 +364,10 @@ impl Table {
             (Kind::Clear, _) => Action::ClearCode { device: key, slot },
             (Kind::Read | Kind::Write, _) => Action::ReadCode { device: key, slot },
         };
+        // Until it answers nobody knows.
+        if kind != Kind::Read {
+            entry.code.reported = Reported::Unknown;
+        }
         teller.act(action);
         self.asked_at = Some(now);
         self.op =
@@ -416,6 +428,7 @@ impl Table {
     /// Comes back when something may have to be done.
     fn arm(&self, device: &Device, teller: &mut Teller<'_>) {
         let (now, wall) = (teller.now.mono, teller.now.wall);
+        let slots = device.codes.slots(&device.description);
         let mut at = self.op.as_ref().map(|op| op.until);
         let mut by = |when: Mono| at = Some(at.map_or(when, |at| at.min(when)));
         let dated = |date: Wall| {
@@ -434,14 +447,14 @@ impl Table {
             if self.op.is_some() || !device.connected || !device.codes.writes() {
                 continue;
             }
-            if let Some((urgency, _)) = entry.next(wall, now) {
+            if let Some((urgency, _)) = entry.next(device.codes.confirmation(), wall, now) {
                 let pace = self.asked_at.map(|at| at + PACE);
                 let checks = self.checks_wait.filter(|_| urgency == 3);
                 let waits = [entry.soft.retry_at, self.paused_until, pace, checks];
                 let last = waits.into_iter().flatten().max();
                 // What could be asked and was not waits for something else to happen; and that is looked for, too.
                 by(last.filter(|at| *at > now).unwrap_or(now + LOOK));
-            } else if code.managed && code.is_set() {
+            } else if entry.is_comparable(&slots) {
                 by(self.compare_at(code, now, wall));
             }
         }
@@ -456,20 +469,26 @@ impl Table {
         now + COMPARED.saturating_sub(Duration::from_millis(age))
     }
 
-    /// What is set and was not looked at for a day is read again; not where that tells nothing.
+    /// What is known and was not looked at for a day is read again; not where that tells nothing.
     pub fn compare(&mut self, device: &Device, teller: &Teller<'_>) {
         if device.codes.confirmation() == Confirmation::Unverified {
             return;
         }
         let wall = teller.now.wall;
         let old = |at: Wall| wall.0.saturating_sub(at.0) >= COMPARED.as_millis() as i64;
-        for entry in self.entries.values_mut().filter(|e| e.code.managed && e.code.is_set()) {
+        let slots = device.codes.slots(&device.description);
+        for entry in self.entries.values_mut().filter(|e| e.is_comparable(&slots)) {
             entry.soft.check |= entry.code.compared_at.is_none_or(old);
         }
     }
 }
 
 impl Entry {
+    /// What is set, and what somebody else has in a slot that may be read.
+    fn is_comparable(&self, slots: &RangeInclusive<u16>) -> bool {
+        if self.code.managed { self.code.is_set() } else { self.code.slot.is_some_and(|slot| slots.contains(&slot)) }
+    }
+
     fn is_settled(&mut self) {
         if !self.code.left_alone {
             self.code.problem = None;
