@@ -12,6 +12,8 @@ pub struct Demo {
     /// `http://127.0.0.1:PORT`.
     pub endpoint: String,
     pub api_key: String,
+    /// The file with which every verb works on it.
+    pub config: String,
 }
 
 impl Demo {
@@ -32,7 +34,7 @@ impl Demo {
         // Nobody reads its events; they must not hold it up.
         std::thread::spawn(move || lines.for_each(drop));
         let text = |key: &str| ready[key].as_str().unwrap().to_owned();
-        Demo { endpoint: text("http"), api_key: text("api_key"), child }
+        Demo { endpoint: text("http"), api_key: text("api_key"), config: text("config"), child }
     }
 }
 
