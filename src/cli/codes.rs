@@ -194,6 +194,7 @@ async fn get(daemon: &mut Daemon, id: &Value) -> Result<Option<Value>, Failure> 
 
 fn gone(mut code: Value) -> Value {
     code["status"] = "gone".into();
+    code["slot"] = Value::Null;
     code
 }
 
