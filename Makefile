@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test test-bluez test-home-assistant test-system deb check sim bench truth doctor chaos planted soak-radio api-fuzz
+.PHONY: help prepare build demo test test-bluez test-home-assistant test-system deb check sim bench truth doctor chaos planted soak-radio api-fuzz fuzz
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ check: ## What must hold before a change lands: format, lints, dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	@scripts/deny
+	@scripts/fuzz 5
+
+fuzz: ## Feed every decoder and reader mutated input, a minute each (FUZZ_SECONDS=n)
+	@scripts/fuzz $(or $(FUZZ_SECONDS),60)
 
 sim: ## Play 10,000 seeds of the whole hub (SIM_SEED=n plays one)
 	SIM_SEEDS=$(or $(SIM_SEEDS),10000) $(CARGO) test --test sim -- --nocapture

@@ -1,4 +1,4 @@
-//! Writes the seeds of fuzzing from the vectors: `cargo run --example fuzz_seeds`, then `cargo fuzz run -s none decoders`.
+//! Writes the seeds of fuzzing, from the vectors and a Z-Wave transcript: `scripts/fuzz` runs it first.
 
 #[path = "../tests/support/vectors.rs"]
 mod vectors;
@@ -40,6 +40,28 @@ fn main() -> std::io::Result<()> {
         let header = serde_json::json!({ "portcullis_capture": 1, "start": "2026-01-01T00:00:00Z" });
         let record = serde_json::json!({ "at": 1, "ble": ble });
         std::fs::write(captures.join(format!("vector-{n}")), format!("{header}\n{record}\n"))?;
+    }
+    let zwave = corpus("zwave")?;
+    let data = |name: &str| -> std::io::Result<serde_json::Value> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/zwave").join(name);
+        Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+    };
+    let dump = data("state-dump.json")?;
+    let empty = Vec::new();
+    let nodes = dump["state"]["nodes"].as_array().unwrap_or(&empty);
+    for (n, node) in nodes.iter().enumerate() {
+        // A network of one node: a seed must stay small to be of use.
+        let mut state = dump["state"].clone();
+        state["nodes"] = serde_json::json!([node]);
+        let state =
+            serde_json::json!({"type": "result", "success": true, "messageId": "2", "result": {"state": state}});
+        std::fs::write(zwave.join(format!("node-{n}")), format!("{}\n{state}\n", dump["version"]))?;
+    }
+    let steps = data("steps.json")?;
+    for (n, step) in steps.as_array().unwrap_or(&empty).iter().enumerate() {
+        let messages = step["messages"].as_array().unwrap_or(&empty).iter().map(|m| m["msg"].to_string());
+        let lines: Vec<String> = [dump["version"].to_string()].into_iter().chain(messages).collect();
+        std::fs::write(zwave.join(format!("step-{n}")), lines.join("\n"))?;
     }
     Ok(())
 }

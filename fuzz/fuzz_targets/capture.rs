@@ -10,5 +10,5 @@ fuzz_target!(|data: &[u8]| {
     if data.len() > 4096 {
         return;
     }
-    let _ = replay(Config::default().settings(None), Vec::new(), data, |_| {});
+    let _ = replay(&Config::default(), data, |_| {});
 });
