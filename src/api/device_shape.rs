@@ -14,7 +14,7 @@ const WARNINGS: [&str; 4] =
     ["device_has_flaky_connection", "privacy_mode", "third_party_integration_detected", "provider_issue"];
 
 /// Names of a view that are shown in `properties` as they are.
-const AS_THEY_ARE: [&str; 14] = [
+const AS_THEY_ARE: [&str; 15] = [
     "key",
     "kind",
     "family",
@@ -29,6 +29,7 @@ const AS_THEY_ARE: [&str; 14] = [
     "noise_level_decibels",
     "currently_triggering_noise_threshold_ids",
     "measured",
+    "access_codes",
 ];
 
 /// Every device of these rows, in the order of their ids.
