@@ -2,6 +2,8 @@
 //! emulated locks under the real zwave-js driver and server. What a subscriber is told is what the locks did, in its order, none
 //! twice; and no digits are where they need not be.
 
+#[path = "support/codes_house.rs"]
+mod codes_house;
 #[path = "support/daemon.rs"]
 mod daemon;
 #[path = "support/mosquitto.rs"]
@@ -11,221 +13,13 @@ mod subscriber;
 #[path = "support/zwave.rs"]
 mod zwave;
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use daemon::Daemon;
-use mosquitto::Mosquitto;
-use portcullis::signal::DeviceKey;
-use serde_json::{Value, json};
-use subscriber::Subscriber;
-use tempfile::TempDir;
-use zwave::Rig;
+use codes_house::{ADA, BOB, CAROL, GRACE, House, STRANGER, THIEF, assert_no_digits, command_line};
+use serde_json::json;
 
-const HOME: u32 = 0x7e57_0001;
-const NODES: [u16; 6] = [2, 3, 4, 5, 6, 7];
-/// For anything that a lock is to do; shorter than the subscriber's own.
-const PATIENCE: Duration = Duration::from_secs(59);
 /// For so long the hub takes a lock's word of a slot that it has just written for an echo of that.
 const ECHO: Duration = Duration::from_millis(5500);
-
-/// So long that no number of anything else holds them.
-const ADA: &str = "90417362";
-const GRACE: &str = "58260914";
-const BOB: &str = "37195048";
-const CAROL: &str = "61820375";
-const STRANGER: &str = "82736405";
-const THIEF: &str = "14793058";
-const DIGITS: [&str; 6] = [ADA, GRACE, BOB, CAROL, STRANGER, THIEF];
-
-struct House {
-    rig: Rig,
-    _broker: Mosquitto,
-    told: Subscriber,
-    daemon: Daemon,
-    dir: TempDir,
-    nodes: BTreeMap<String, u16>,
-    /// The codes that were told of, in their order.
-    codes: Vec<String>,
-    /// All that was told.
-    log: Vec<String>,
-    /// All that the verbs said.
-    said: String,
-}
-
-/// A verb that runs.
-struct Verb(Child);
-
-/// How a verb ended.
-struct Done {
-    succeeded: bool,
-    out: String,
-    err: String,
-}
-
-impl House {
-    /// Two locks whose codes are managed, in two slots each; the third is observed, which is the default.
-    async fn new() -> House {
-        let rig = Rig::start().await;
-        let broker = Mosquitto::start();
-        let told = Subscriber::new(broker.port, "portcullis/hub-1/event/#").await;
-        let nodes = NODES.map(|node| (DeviceKey::Zwave { home: HOME, node }.device_id(0).to_string(), node)).into();
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let lock = |node: u16, name: &str, codes: &str| {
-            format!("[[devices]]\nzwave = \"main\"\nnode = {node}\nname = {name:?}\n{codes}")
-        };
-        let manage = "codes = \"manage\"\nslots = \"4-5\"\n";
-        let locks = [lock(2, "Front door", manage), lock(3, "Back door", manage), lock(7, "Cellar", "")].concat();
-        let config = format!(
-            "[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n[[zwave]]\nname = \"main\"\nurl = {:?}\n{locks}",
-            broker.port, rig.url
-        );
-        let daemon = Daemon::with(dir.path(), &config, &[("RUST_LOG", Path::new("debug"))]);
-        let (codes, log, said) = (Vec::new(), Vec::new(), String::new());
-        let mut house = House { rig, _broker: broker, told, daemon, dir, nodes, codes, log, said };
-        // Three of the account, two of each device.
-        for _ in 0..3 + 2 * NODES.len() {
-            house.next().await;
-        }
-        house
-    }
-
-    /// The next event: `NODE TYPE METHOD CODE DIGITS`, as far as it has them; codes are counted from 1.
-    async fn next(&mut self) -> String {
-        let Ok(told) = tokio::time::timeout(PATIENCE, self.told.next()).await else {
-            panic!(
-                "nothing more is told after {:#?}; the verbs said\n{}\nthe daemon\n{}",
-                self.log,
-                self.said,
-                self.daemon_log()
-            );
-        };
-        let event = told.json();
-        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-        let node = self.nodes.get(&text("device_id")).map_or("-".into(), u16::to_string);
-        let id = text("access_code_id");
-        if !id.is_empty() && !self.codes.contains(&id) {
-            self.codes.push(id.clone());
-        }
-        let code = self.codes.iter().position(|known| *known == id).map(|n| format!("#{}", n + 1)).unwrap_or_default();
-        let words = [node, text("event_type"), text("method"), code, text("code")];
-        let line = words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
-        self.log.push(line.clone());
-        line
-    }
-
-    async fn expect(&mut self, expected: &[&str]) {
-        for expected in expected {
-            assert_eq!(&self.next().await, expected, "after {:#?}; the verbs said\n{}", self.log, self.said);
-        }
-    }
-
-    /// Nothing more is to come: proved by an event that is told later than anything that is still under way could be.
-    async fn nothing_more(&mut self) {
-        for (name, told) in [("manual_unlock", "7 lock.unlocked unknown"), ("manual_lock", "7 lock.locked unknown")] {
-            self.rig.node(7, "operate", json!({"name": name, "order": "no notification"})).await;
-            self.expect(&[told]).await;
-        }
-    }
-
-    /// Starts `portcullis codes`; `digits` go into the file that `FILE` among the arguments stands for.
-    fn start(&self, arguments: &[&str], digits: &str) -> Verb {
-        let file = self.dir.path().join("digits");
-        std::fs::write(&file, format!("{digits}\n")).expect("a file");
-        let file = file.to_str().expect("a path");
-        let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .arg("codes")
-            .args(arguments.iter().map(|a| if *a == "FILE" { file } else { a }))
-            .arg("--config")
-            .arg(self.dir.path().join("config.toml"))
-            .env("RUST_LOG", "debug")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary is built");
-        Verb(child)
-    }
-
-    async fn end(&mut self, verb: Verb) -> Done {
-        let ended = tokio::task::spawn_blocking(move || verb.0.wait_with_output()).await.expect("it ends");
-        let output = ended.expect("its output");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let done = Done { succeeded: output.status.success(), out: text(&output.stdout), err: text(&output.stderr) };
-        self.said += &format!("{}{}", done.out, done.err);
-        done
-    }
-
-    async fn codes(&mut self, arguments: &[&str], digits: &str) -> Done {
-        let verb = self.start(arguments, digits);
-        self.end(verb).await
-    }
-
-    async fn held(&self, node: u16) -> Value {
-        self.rig.inside(node).await["codes"].clone()
-    }
-
-    fn daemon_log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).expect("a log")
-    }
-
-    /// Somebody enters the code of a slot, and locks the door by hand afterwards.
-    async fn enters(&mut self, node: u16, slot: u16, told: &str) {
-        self.rig.node(node, "operate", json!({"name": "keypad_unlock", "user": slot})).await;
-        self.expect(&[told]).await;
-        self.rig.operate(node, "manual_lock").await;
-        self.expect(&[&format!("{node} lock.locked manual")]).await;
-    }
-
-    /// An answer of the control socket, whole.
-    fn get(&self, path: &str) -> String {
-        let mut stream = UnixStream::connect(self.dir.path().join("state/control.sock")).expect("a control socket");
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n\r\n").expect("it listens");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer
-    }
-
-    /// No digits anywhere but on the events and in the locks.
-    fn digits_are_nowhere(&self) {
-        let mut places = vec![
-            ("the daemon's log".to_owned(), self.daemon_log().into_bytes()),
-            ("what the verbs said".to_owned(), self.said.clone().into_bytes()),
-            ("/metrics".to_owned(), self.get("/metrics").into_bytes()),
-            ("/health".to_owned(), self.get("/health").into_bytes()),
-            ("the daemon's command line".to_owned(), command_line(self.daemon.id())),
-        ];
-        for file in std::fs::read_dir(self.dir.path().join("state")).expect("a state directory") {
-            let path = file.expect("a file").path();
-            // A socket, or a directory, is not a file to read.
-            if let Ok(bytes) = std::fs::read(&path) {
-                places.push((path.display().to_string(), bytes));
-            }
-        }
-        assert!(self.daemon_log().contains(" DEBUG "), "all that there is to log is logged");
-        for (place, bytes) in places {
-            assert_no_digits(&place, &bytes);
-        }
-    }
-}
-
-fn assert_no_digits(place: &str, bytes: &[u8]) {
-    let found = DIGITS.iter().find(|digits| bytes.windows(digits.len()).any(|w| w == digits.as_bytes()));
-    if let Some(digits) = found {
-        let text = String::from_utf8_lossy(bytes);
-        let lines: Vec<&str> = text.lines().filter(|line| line.contains(digits)).take(3).collect();
-        panic!("{digits} in {place}: {lines:#?}");
-    }
-}
-
-fn command_line(id: u32) -> Vec<u8> {
-    std::fs::read(format!("/proc/{id}/cmdline")).expect("it runs")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_goes_from_the_command_line_to_the_keypad_and_back_and_each_step_is_told_once() {
@@ -344,6 +138,84 @@ async fn what_others_do_to_codes_and_locks_that_do_not_obey_are_told_and_an_obse
     house.enters(7, 2, "7 lock.unlocked keycode #4").await;
     let inside = house.rig.inside(7).await;
     assert_eq!((&inside["writes"], &inside["codes"]), (&before, &json!({"2": STRANGER})));
+    house.nothing_more().await;
+    house.digits_are_nowhere();
+}
+
+/// So many seconds from now, as the command line takes it.
+fn seconds_from_now(seconds: i64) -> String {
+    (chrono::Utc::now() + chrono::TimeDelta::seconds(seconds)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// Waits for a wall clock to be there.
+async fn until(time: &str) {
+    let left = time.parse::<chrono::DateTime<chrono::Utc>>().expect("a time") - chrono::Utc::now();
+    tokio::time::sleep(left.to_std().unwrap_or_default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_end_in_time_also_over_a_crash_are_taken_over_and_are_kept_by_a_lock_that_hides_them() {
+    let mut house = House::new().await;
+    let set = |name: &'static str| ["set", "Front door", "--name", name, "--code-file", "FILE", "--wait"];
+
+    // Its time ends.
+    let ends = seconds_from_now(8);
+    let done = house.codes(&[&set("Ada")[..], &["--ends", &ends]].concat(), ADA).await;
+    assert!(done.succeeded && done.out.contains("until"), "{}{}", done.out, done.err);
+    house.expect(&["2 access_code.created #1", &format!("2 access_code.set_on_device #1 {ADA}")]).await;
+    assert!(seconds_from_now(0) < ends, "it is set in time");
+    house.expect(&["2 access_code.removed_from_device #1", "2 access_code.deleted #1"]).await;
+    assert!(seconds_from_now(0) > ends, "and not removed before");
+    assert_eq!(house.held(2).await, json!({}));
+
+    // It ends while nobody is there to see it.
+    let ends = seconds_from_now(8);
+    let done = house.codes(&[&set("Grace")[..], &["--ends", &ends]].concat(), GRACE).await;
+    assert!(done.succeeded, "{}{}", done.out, done.err);
+    house.expect(&["2 access_code.created #2", &format!("2 access_code.set_on_device #2 {GRACE}")]).await;
+    house.daemon.take().expect("it runs").kill();
+    house.crashed = true;
+    until(&ends).await;
+    assert_eq!(house.held(2).await.as_object().expect("codes").len(), 1);
+    house.start_daemon();
+    house.expect(&["2 access_code.removed_from_device #2", "2 access_code.deleted #2"]).await;
+    assert_eq!(house.held(2).await, json!({}));
+
+    // What somebody programmed in one of our slots is taken over; outside them it is not ours to take.
+    house.rig.node(2, "program", json!({"slot": 4, "code": THIEF})).await;
+    house.expect(&["2 access_code.unmanaged.created #3"]).await;
+    house.rig.node(2, "program", json!({"slot": 9, "code": STRANGER})).await;
+    house.expect(&["2 access_code.unmanaged.created #4"]).await;
+    let convert = |house: &House, n: usize| {
+        let body = json!({"access_code_id": house.codes[n]}).to_string();
+        house.ask("POST", "/access_codes/unmanaged/convert_to_managed", &body)
+    };
+    let answer = convert(&house, 2);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    house.expect(&["2 access_code.unmanaged.converted_to_managed #3"]).await;
+    let answer = convert(&house, 3);
+    assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("4-5 only"), "{answer}");
+    house.expect(&["2 access_code.unmanaged.failed_to_convert_to_managed #4"]).await;
+    let id = house.codes[2].clone();
+    assert!(house.codes(&["remove", &id, "--wait"], "").await.succeeded, "{}", house.said);
+    house.expect(&["2 access_code.removed_from_device #3", "2 access_code.deleted #3"]).await;
+    assert_eq!(house.held(2).await, json!({"9": STRANGER}));
+
+    // A lock that shows asterisks: it is believed that it took what it took, and that is shown.
+    house.rig.node(2, "behave", json!({"codes": "hidden"})).await;
+    assert!(house.codes(&set("Bob"), BOB).await.succeeded, "{}", house.said);
+    house.expect(&["2 access_code.created #5", &format!("2 access_code.set_on_device #5 {BOB}")]).await;
+    let devices = house.ask("POST", "/devices/list", "{}");
+    assert!(devices.contains(r#""confirmation":"accepted""#), "{devices}");
+    let id = house.codes[4].clone();
+    assert!(house.codes(&["change", &id, "--code-file", "FILE", "--wait"], CAROL).await.succeeded, "{}", house.said);
+    house.expect(&["2 access_code.changed #5", "2 access_code.code_changed #5"]).await;
+    house.expect(&[&format!("2 access_code.set_on_device #5 {CAROL}")]).await;
+    let held = house.held(2).await.as_object().cloned().expect("codes");
+    assert!(held.len() == 2 && held.values().any(|digits| digits == CAROL), "{held:?}");
+    assert!(house.codes(&["remove", &id, "--wait"], "").await.succeeded, "{}", house.said);
+    house.expect(&["2 access_code.removed_from_device #5", "2 access_code.deleted #5"]).await;
+    assert_eq!(house.held(2).await, json!({"9": STRANGER}), "never touched");
     house.nothing_more().await;
     house.digits_are_nowhere();
 }
