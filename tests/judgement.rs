@@ -430,6 +430,20 @@ fn an_adapter_that_is_off_for_a_moment_is_no_news_and_one_that_stays_off_is_told
 }
 
 #[test]
+fn what_was_lost_with_the_hub_before_a_restart_is_taken_back_by_the_first_advert_after_it() {
+    let mut rig = Rig::new(&format!("{DOOR}[[devices]]\naddress = \"C0:FF:EE:00:00:02\"\n"));
+    rig.listen(&[ble(1), ble(2)], 5.0, 600.0);
+    rig.adapter(false);
+    rig.wait(600.0);
+    rig.restart(5);
+    rig.told();
+    rig.adapter(true);
+    rig.hear(ble(1), []);
+    rig.wait(1.0);
+    assert_eq!(rig.told().iter().filter(|t| **t == "device.connected").count(), 2);
+}
+
+#[test]
 fn the_devices_of_a_bridge_that_refuses_us_are_told_so_once() {
     let mut rig = Rig::new(NETWORK);
     rig.bridge_up();

@@ -11,7 +11,7 @@ mod bench;
 use std::collections::{HashMap, HashSet};
 
 use bench::{HOME, NOON, Rig, ble, network, node, report, settings};
-use portcullis::event::{Event, EventType};
+use portcullis::event::{ErrorCode, Event, EventType};
 use portcullis::hub::{Action, Command, Input, RowKind};
 use portcullis::signal::{
     Description, DeviceKey, DeviceKind, DownReason, LinkNews, LockState, LockUser, Method, NodeStatus, Outcome, Signal,
@@ -423,7 +423,14 @@ impl Sim {
         if lost > self.away {
             return Err(format!("a device that never stops was lost {lost} times, the radio {} times", self.away));
         }
-        self.attempts_end_once()
+        self.attempts_end_once()?;
+        // It falls silent with all others only: that is the radio's doing.
+        let code = Some(ErrorCode::DeviceDisconnected);
+        let blamed = |e: &&Event| e.device_id == Some(ble(OPERATED).device_id(0)) && e.details.error_code == code;
+        match log.iter().find(blamed) {
+            Some(event) => Err(format!("at {} the silence of all is blamed on one", event.created_at)),
+            None => Ok(()),
+        }
     }
 
     /// Every attempt has an end, told once; a success rests on what the lock said.

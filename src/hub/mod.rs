@@ -43,6 +43,7 @@ pub use settings::{Adopt, DeviceSettings, Place, Settings};
 pub use view::{AccountView, BatteryView, DeviceView, Known};
 pub use words::{Action, Input, Output, Row, RowKind};
 
+use crate::event::ErrorCode;
 use crate::signal::{DeviceKey, Report, Signal};
 use crate::time::{Mono, Now, Wall};
 use accounts::Accounts;
@@ -104,8 +105,13 @@ impl Hub {
             }
         }
         // After the accounts: they say where a device is in the configuration.
+        // Every radio was deaf as the hub stopped: the first advert takes all back, as it would have without the stop.
+        let deaf = !devices.iter().any(|d| matches!(d.key, DeviceKey::Ble(_)) && d.connected);
         for device in devices {
             hub.watch(&device, now.mono);
+            if deaf && !device.connected && device.error_code == Some(ErrorCode::HubDisconnected) {
+                hub.presence.lost_with_hub(&device.key, now.mono);
+            }
             hub.devices.insert(device.key, device);
         }
         hub

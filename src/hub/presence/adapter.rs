@@ -148,6 +148,11 @@ impl Adapter {
         if self.hears < ENOUGH_TO_COMPARE { 1.0 } else { self.load.speed() }
     }
 
+    /// How long it has heard nothing, or has been able to hear something.
+    pub fn silent(&self, now: Mono) -> Duration {
+        now.since(self.last)
+    }
+
     /// Whether it hears nothing now though it should.
     pub fn deaf_since(&self, now: Mono) -> Option<Mono> {
         if !self.able {

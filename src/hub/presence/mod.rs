@@ -31,7 +31,7 @@ use super::Action;
 use crate::event::ErrorCode;
 use crate::signal::{DeviceKey, Link};
 use crate::time::Mono;
-use adapter::{Adapter, Deaf};
+use adapter::{Adapter, Deaf, ENOUGH_TO_COMPARE, RESTART_AFTER};
 use building::Building;
 use patience::Why;
 use queue::Queue;
@@ -198,15 +198,33 @@ impl Judge {
             }
             let patiences = watched.patiences(&self.building);
             watched.compare(&patiences, &mut self.adapters, now);
-            match look(watched, &patiences, &self.adapters, now) {
-                Some(wait) => watched.due = self.queue.push(now, wait, at),
+            let mut wait = look(watched, &patiences, &self.adapters, now);
+            let (key, unknown) = (watched.key, watched.declared.is_none() && !watched.rhythm.known());
+            if wait.is_none() && unknown && self.all_are_silent(now) {
+                wait = Some(LOOK_EVERY);
+                self.devices[at as usize].iter_mut().for_each(|watched| watched.silence_begins(&self.adapters, now));
+            }
+            match wait {
+                Some(wait) => {
+                    let due = self.queue.push(now, wait, at);
+                    self.devices[at as usize].iter_mut().for_each(|watched| watched.due = due);
+                }
                 None => {
-                    verdicts.push((watched.key, Some(ErrorCode::DeviceDisconnected)));
+                    verdicts.push((key, Some(ErrorCode::DeviceDisconnected)));
                     self.lost(at, now);
                 }
             }
         }
         verdicts[first..].sort();
+    }
+
+    /// Nothing at all is heard, though enough devices are expected. Where their intervals are not known either (the power was lost
+    /// before they were stored), nothing shows that any adapter hears: nobody's silence is his own.
+    fn all_are_silent(&self, now: Mono) -> bool {
+        let expected =
+            |w: &&Watched| (w.present || w.lost_with_hub) && w.declared.is_none() && !w.says_nothing_by_silence();
+        self.adapters.iter().all(|a| a.silent(now) >= RESTART_AFTER)
+            && self.devices.iter().flatten().filter(expected).count() >= ENOUGH_TO_COMPARE as usize
     }
 
     fn lost(&mut self, at: u32, now: Mono) {

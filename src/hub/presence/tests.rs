@@ -346,6 +346,18 @@ fn after_a_restart_a_device_has_its_own_patience_from_the_start() {
 }
 
 #[test]
+fn without_a_model_the_silence_of_all_after_a_restart_is_nobodys_own() {
+    let mut room = Room::default();
+    (1..=3).for_each(|n| room.judge.watch(key(n), None, true, Mono(0)));
+    room.heard(key(1), 0);
+    room.silence(7200);
+    assert_eq!(room.said(), []);
+    // Once the adapter is heard to hear, who is still silent is gone.
+    room.hears(&[2, 3], &[0], 1000);
+    assert_eq!(room.said(), [(key(1), Some(DEVICE))]);
+}
+
+#[test]
 fn what_is_learned_is_written_only_when_it_moves_a_deadline() {
     let mut room = Room::with(3);
     room.hears(&[1, 2, 3], &[0], 7200);
