@@ -459,6 +459,54 @@ fn the_devices_of_a_bridge_that_refuses_us_are_told_so_once() {
     assert_eq!(rig.told(), ["connected_account.disconnected", "device.disconnected", "device.disconnected"]);
 }
 
+// Flaky
+
+/// A node dies and comes back so often, every four minutes.
+fn breaks(rig: &mut Rig, times: usize) {
+    for _ in 0..times {
+        rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);
+        rig.wait(120.0);
+        rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+        rig.wait(120.0);
+    }
+}
+
+#[test]
+fn a_connection_that_goes_on_breaking_is_told_as_flaky_once_even_across_a_restart() {
+    let mut rig = Rig::new(NETWORK);
+    rig.bridge_up();
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    breaks(&mut rig, 10);
+    let flaky = |rig: &mut Rig| rig.told().iter().filter(|t| **t == "device.connection_became_flaky").count();
+    assert_eq!(flaky(&mut rig), 1);
+    rig.restart(5);
+    rig.bridge_up();
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    breaks(&mut rig, 10);
+    assert_eq!(flaky(&mut rig), 0);
+}
+
+#[test]
+fn a_device_that_is_lost_with_its_hub_is_not_flaky_for_it() {
+    let mut rig = Rig::new(&format!("{DOOR}{NETWORK}"));
+    rig.bridge_up();
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    rig.listen(&[ble(1)], 5.0, 300.0);
+    rig.told();
+    for _ in 0..6 {
+        rig.adapter(false);
+        rig.link(network(), LinkNews::BridgeDown(DownReason::Unreachable));
+        rig.wait(300.0);
+        rig.adapter(true);
+        rig.bridge_up();
+        rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+        rig.listen(&[ble(1)], 5.0, 60.0);
+    }
+    let told = rig.told();
+    assert_eq!(told.iter().filter(|t| **t == "device.disconnected").count(), 12);
+    assert!(!told.contains(&"device.connection_became_flaky"));
+}
+
 // The clock
 
 /// A Pi that boots in 1970.
