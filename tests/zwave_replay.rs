@@ -57,6 +57,7 @@ fn a_real_transcript_tells_every_event_that_its_steps_caused_and_no_other() {
         - connected_account.connected
         2 device.added
         2 device.connected
+        2 access_code.unmanaged.created
         3 device.added
         3 device.connected
         6 device.added
@@ -96,6 +97,15 @@ fn a_real_transcript_tells_every_event_that_its_steps_caused_and_no_other() {
         4 device.connected
         2 lock.unlocked unknown
         2 lock.locked unknown
+        2 access_code.unmanaged.created
+        2 access_code.unmanaged.created
+        2 access_code.unmanaged.removed
+        2 access_code.unmanaged.removed
+        2 access_code.unmanaged.removed
+        3 access_code.unmanaged.created
+        3 access_code.unmanaged.removed
+        2 access_code.unmanaged.created
+        2 access_code.unmanaged.removed
         2 device.disconnected device_disconnected
         2 device.connected
         2 lock.unlocked manual
