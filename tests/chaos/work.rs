@@ -38,7 +38,7 @@ pub enum Step {
 pub type State = BTreeMap<String, Option<Value>>;
 
 pub fn event(n: u64, dice: &mut Dice) -> Event {
-    // The clock jumps; the log's time does not run backwards, which is the hub's promise.
+    // Time goes on; the log's does not run backwards, which is the hub's promise.
     let at = 1_767_225_600_000 + n as i64 * 7;
     let details = match dice.roll() % 4 {
         0 => Details { code: Some(Secret::new(format!("{:06}", dice.roll() % 1_000_000))), ..Details::default() },

@@ -1,5 +1,5 @@
-//! JSON Schemas of every event. Which details a type carries is written here once; `tests/catalogue.rs` holds what the hub tells
-//! against them.
+//! JSON Schemas of every event. Which details a type carries is written here once; `tests/openapi.rs` holds them to what the catalogue
+//! requires.
 
 use serde_json::{Map, Value, json};
 
