@@ -89,9 +89,10 @@ impl Drop for Receiver {
 }
 
 async fn take(State((tell, plan)): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    let _ = tell.send(Posted { headers, body: String::from_utf8(body.to_vec()).expect("text") });
     let answer = {
+        // Under one lock, so that the posts are told in the order of their answers.
         let mut plan = plan.lock().expect("no panic");
+        let _ = tell.send(Posted { headers, body: String::from_utf8(body.to_vec()).expect("text") });
         plan.next.pop_front().unwrap_or(plan.then)
     };
     match answer {
