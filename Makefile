@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo test test-bluez test-home-assistant test-system deb check sim bench truth doctor chaos planted soak-radio api-fuzz fuzz
+.PHONY: help prepare build demo fleet test test-fleet test-bluez test-home-assistant test-system deb check sim bench truth doctor chaos planted soak-radio api-fuzz fuzz
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,8 +22,15 @@ demo: prepare ## Show a simulated building, and its events arriving at an MQTT s
 	$(CARGO) build
 	@scripts/demo $(ARGS)
 
+fleet: prepare ## Show a fleet: three NATS nodes, hubs, and what a consumer reads (60 s; FLEET_SECONDS=0: until Ctrl-C; FLEET_HUBS=n)
+	$(CARGO) build
+	@scripts/fleet
+
 test: prepare ## Run every test: real broker, real bus, real Z-Wave driver, real binary
 	$(CARGO) test --no-fail-fast $(ARGS)
+
+test-fleet: prepare ## Fifty hubs and five thousand simulated ones while nodes of their cluster die, are cut off, and are all gone (half an hour)
+	$(CARGO) test --no-fail-fast --test fleet --test fleet_faults -- --include-ignored --test-threads=1 --nocapture
 
 test-home-assistant: prepare ## What is announced to Home Assistant, on its own MQTT integration (a virtual environment of 400 MB)
 	@scripts/prepare home-assistant

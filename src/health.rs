@@ -120,6 +120,8 @@ pub struct MqttCounters {
     /// Events that the log lost (expired, damaged) before they were acknowledged.
     pub missed: AtomicU64,
     pub backlog: AtomicU64,
+    /// Events told again because somebody asked for them.
+    pub backfilled: AtomicU64,
     /// Commands that were done, and that were not.
     pub commands: AtomicU64,
     pub commands_refused: AtomicU64,

@@ -295,7 +295,8 @@ async fn home_assistant_makes_entities_of_it_that_show_how_the_device_is() {
         let now = portcullis::time::Wall::from(chrono::Utc::now());
         let request = portcullis::sink::mqtt::command::read("set_lock", &message.payload, now);
         let command = portcullis::hub::Command::Lock { device_id: device(0), lock: locked };
-        assert_eq!(request.map(|r| r.command), Ok(command), "{}", message.text());
+        let wish = portcullis::sink::mqtt::command::Wish::Hub(command);
+        assert_eq!(request.map(|r| r.wish), Ok(wish), "{}", message.text());
     }
 
     // The device goes silent, the hub goes, the device is removed.

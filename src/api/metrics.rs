@@ -76,6 +76,7 @@ const TABLE: &[(&str, &str, Kind, &str)] = &[
     ),
     ("mqtt.missed", "mqtt_missed_total", Counter, "Events that the log lost before the broker acknowledged them."),
     ("mqtt.backlog", "mqtt_backlog", Gauge, "Events that the broker has not acknowledged yet."),
+    ("mqtt.backfilled", "mqtt_backfilled_total", Counter, "Events told again because somebody asked for them."),
     ("mqtt.commands", "mqtt_commands_total", Counter, "Commands over MQTT that were done."),
     ("mqtt.commands_refused", "mqtt_commands_refused_total", Counter, "Commands over MQTT that were refused."),
     ("webhooks.delivered", "webhooks_delivered_total", Counter, "Events that an endpoint took."),

@@ -9,6 +9,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod events;
+mod fleet_load;
 mod keys;
 mod listen;
 mod lock;
@@ -85,6 +86,8 @@ enum Verb {
     Record(record::Args),
     /// Play a capture in virtual time and print the events that come of it
     Replay(replay::Args),
+    /// Simulate many hubs at a broker, to see what it carries
+    FleetLoad(fleet_load::Args),
     /// Check a configuration and say all that is wrong with it
     CheckConfig(check_config::Args),
     /// Check everything the hub needs and say how to mend what is missing
@@ -185,6 +188,7 @@ pub fn main() -> ExitCode {
         Verb::Decode(args) => decode::run(args, &context),
         Verb::Record(args) => record::run(args, &context),
         Verb::Replay(args) => replay::run(args, &context),
+        Verb::FleetLoad(args) => fleet_load::run(args, &context),
         Verb::CheckConfig(args) => check_config::run(args, &context),
         Verb::Doctor(args) => doctor::run(args, &context),
         Verb::Completions(args) => papers::completions(args, &context),

@@ -208,6 +208,19 @@ pub fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
+/// `HOST` or `HOST:PORT` to connect to.
+pub fn host_maybe_port(value: &Value) -> Read<String> {
+    let node = text(value)?;
+    let plain = !node.contains(['/', '@', '?', '#']) && !node.contains(char::is_whitespace);
+    match host_and_port(&node).filter(|(host, _)| plain && !host.is_empty()) {
+        Some(_) => Ok(node),
+        None => Err(format!(
+            "is {}; a host, and a port where it is not the usual one, are right: \"broker-2.lan:8883\"",
+            quoted(&node)
+        )),
+    }
+}
+
 /// `HOST:PORT` to listen on; port 0 lets the system choose.
 pub fn listen(value: &Value) -> Read<String> {
     let listen = text(value)?;

@@ -145,6 +145,8 @@ impl ZwaveSection {
 #[derive(Clone, Debug, PartialEq)]
 pub struct MqttSection {
     pub url: String,
+    /// Further nodes of the same broker, `HOST` or `HOST:PORT`.
+    pub other_nodes: Vec<String>,
     /// 5, or 4 for MQTT 3.1.1 (its number on the wire).
     pub version: u8,
     pub username: Option<String>,
@@ -156,6 +158,8 @@ pub struct MqttSection {
     /// Whether the digits of access codes leave on this sink; `None` leaves it to the hub: over TLS only.
     pub code_digits: Option<bool>,
     pub commands: bool,
+    pub backfill: bool,
+    pub read_back: bool,
     pub home_assistant: bool,
 }
 
@@ -163,6 +167,7 @@ impl Default for MqttSection {
     fn default() -> MqttSection {
         MqttSection {
             url: "mqtt://127.0.0.1:1883".into(),
+            other_nodes: Vec::new(),
             version: 5,
             username: None,
             password_file: None,
@@ -172,6 +177,8 @@ impl Default for MqttSection {
             prefix: "portcullis".into(),
             code_digits: None,
             commands: false,
+            backfill: false,
+            read_back: true,
             home_assistant: false,
         }
     }
@@ -182,6 +189,7 @@ impl MqttSection {
         let default = MqttSection::default();
         let section = MqttSection {
             url: t.get("url", default.url, check::url(&["mqtt", "mqtts"], false, "mqtt://127.0.0.1:1883")),
+            other_nodes: t.get("other_nodes", default.other_nodes, check::list(check::host_maybe_port)),
             version: t.get("version", default.version, check::whole(4..=5)),
             username: t.maybe("username", check::text),
             password_file: t.maybe("password_file", check::file(beside)),
@@ -191,6 +199,8 @@ impl MqttSection {
             prefix: t.get("prefix", default.prefix, check::topic_prefix),
             code_digits: t.maybe("code_digits", check::boolean),
             commands: t.get("commands", default.commands, check::boolean),
+            backfill: t.get("backfill", default.backfill, check::boolean),
+            read_back: t.get("read_back", default.read_back, check::boolean),
             home_assistant: t.get("home_assistant", default.home_assistant, check::boolean),
         };
         section.go_together(&t);

@@ -92,7 +92,7 @@ impl Section {
         match mqtt::Settings::new(config) {
             Ok(settings) => {
                 let settings = Box::new(settings);
-                sections.extend(settings.commands.then(|| Section::Commands(settings.clone())));
+                sections.extend((settings.commands || settings.backfill).then(|| Section::Commands(settings.clone())));
                 sections.push(Section::Mqtt(settings));
             }
             // The check of the configuration lets none of these through.
@@ -215,12 +215,12 @@ impl Parts {
     }
 
     fn commands(&self, section: &Section, settings: Box<mqtt::Settings>) -> Part {
-        let Shared { hand, clock, health, .. } = self.shared.clone();
+        let Shared { store, hand, clock, health, .. } = self.shared.clone();
         Part::start(section.name(), health.clone(), move |stop| {
-            let (settings, hand) = (*settings.clone(), hand.clone());
+            let (settings, store, hand) = (*settings.clone(), store.clone(), hand.clone());
             let (clock, health) = (clock.clone(), health.clone());
             async move {
-                mqtt::command::run(settings, hand, clock, health, stop).await;
+                mqtt::command::run(settings, store, hand, clock, health, stop).await;
                 Ok::<_, io::Error>(())
             }
         })

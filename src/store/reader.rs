@@ -76,6 +76,11 @@ impl Reader {
         Ok(extent(&self.connection())?)
     }
 
+    /// `seq` of the oldest event that is still there; `None` in an empty log.
+    pub fn first_seq(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.connection().query_row("SELECT min(seq) FROM event", [], |r| r.get(0))?)
+    }
+
     pub(super) fn has_events(&self) -> Result<bool, StoreError> {
         Ok(self.connection().query_row("SELECT EXISTS (SELECT 1 FROM event)", [], |r| r.get(0))?)
     }

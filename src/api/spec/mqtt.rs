@@ -58,9 +58,19 @@ pub fn document() -> Value {
         },
         "device": device,
         "status": retained(topics.status(), "Retained: online or offline, the last will.", json!({"enum": ["online", "offline"]})),
+        "backfill": {
+            "address": topics.status().replace("/status", "/backfill/{id}/{type}"),
+            "description": "With [mqtt] backfill: an event that somebody asked for again, with the bytes of its first telling.",
+            "parameters": {
+                "hub": hub, "id": {"description": "The device's id, or the account's where there is no device."},
+                "type": {"description": "The event's type with / for its dots."},
+            },
+            "messages": references,
+        },
         "command": {
             "address": topics.command("{verb}"),
-            "description": "With [mqtt] commands: adopt, release, lock, unlock, set_lock, codes. Retained ones are passed over.",
+            "description": "With [mqtt] commands: adopt, release, lock, unlock, set_lock, codes; with [mqtt] backfill: backfill, with \
+                log_id, from and to. Retained ones are passed over.",
             "parameters": {"hub": hub, "verb": {}},
             "messages": {"command": {"payload": {
                 "type": "object",
@@ -73,11 +83,11 @@ pub fn document() -> Value {
         },
         "health": retained(topics.health(), "Retained: versions, parts, backlog, counters.", json!({"type": "object"})),
     });
-    let operations: Map<String, Value> = ["event", "device", "status", "health"]
+    let operations: Map<String, Value> = ["event", "backfill", "device", "status", "health"]
         .map(|channel| {
             let operation = json!({
                 "action": "send", "channel": {"$ref": format!("#/channels/{channel}")},
-                "bindings": {"mqtt": {"qos": 1, "retain": channel != "event", "bindingVersion": "0.2.0"}},
+                "bindings": {"mqtt": {"qos": 1, "retain": !matches!(channel, "event" | "backfill"), "bindingVersion": "0.2.0"}},
             });
             (format!("publish_{channel}"), operation)
         })

@@ -10,7 +10,7 @@ pub async fn round_trip(config: &Config) -> Finding {
         Ok(settings) => settings,
         Err(error) => return Finding::wrong(part, error.to_string(), "mend [mqtt]"),
     };
-    let broker = format!("{}:{}", settings.host, settings.port);
+    let broker = settings.broker();
     let topic = settings.topics.probe();
     match probe(settings).await {
         Ok(Probe::Back(took)) => {

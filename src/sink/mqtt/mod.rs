@@ -3,20 +3,21 @@
 //! The log is the only outbox. A connection starts from the cursor, sends what follows it and moves it over what the broker
 //! acknowledged; whatever breaks, the connection is thrown away and the next one starts from the cursor again.
 
-mod backoff;
+pub(crate) mod backoff;
 pub mod command;
 pub mod home_assistant;
 mod ledger;
-mod life;
-mod line;
+pub(crate) mod life;
+pub(crate) mod line;
 mod probe;
+pub(crate) mod proof;
 mod session;
 mod settings;
 mod shown;
 mod tls;
 pub(in crate::sink) mod topics;
 mod trouble;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,7 +56,8 @@ pub async fn run(settings: Settings, store: Store, health: Arc<Health>, mut stop
     }
     let mut tries = Tries::new(SINK, &settings, &health);
     loop {
-        let ended = publish(&settings, &store, &health, &mut trouble, &mut reached, stop.clone()).await;
+        let here = tries.settings(&settings);
+        let ended = publish(&here, &store, &health, &mut trouble, &mut reached, stop.clone()).await;
         if !tries.another(ended, &mut stop).await {
             return;
         }
@@ -80,6 +82,8 @@ async fn publish(
 struct Tries<'a> {
     /// Its part of the health.
     part: &'a str,
+    /// Counts the connections: each goes to the next node of the broker.
+    turn: usize,
     broker: String,
     health: &'a Health,
     backoff: Backoff,
@@ -91,10 +95,26 @@ struct Tries<'a> {
 
 impl<'a> Tries<'a> {
     fn new(part: &'a str, settings: &Settings, health: &'a Health) -> Tries<'a> {
-        let broker = format!("{}:{}", settings.host, settings.port);
-        health.set(part, false, format!("connecting to {broker}"));
+        let turn = settings.first_node();
+        health.set(part, false, format!("connecting to {}", settings.at_node(turn).broker()));
         let backoff = Backoff::new(settings.pace.retry_first, settings.pace.retry_most);
-        Tries { part, broker, health, backoff, ended: 0, since: Instant::now(), said: String::new() }
+        Tries {
+            part,
+            turn,
+            broker: String::new(),
+            health,
+            backoff,
+            ended: 0,
+            since: Instant::now(),
+            said: String::new(),
+        }
+    }
+
+    /// For the connection that is next.
+    fn settings(&mut self, settings: &Settings) -> Settings {
+        let here = settings.at_node(self.turn);
+        self.broker = here.broker();
+        here
     }
 
     /// Comes back when it is time for another connection; false where the last one ended well, or a stop came.
@@ -127,6 +147,7 @@ impl<'a> Tries<'a> {
             () = stopped(stop) => false,
         };
         self.since = Instant::now();
+        self.turn = self.turn.wrapping_add(1);
         goes_on
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::home_assistant::{BIRTH, BIRTH_TOPIC};
 use super::life::{Life, TICK};
 use super::line::Line;
+use super::proof::Proof;
 use super::settings::Settings;
 use super::shown::Shown;
 use super::topics::Message;
@@ -41,6 +42,8 @@ enum Item {
     /// An event that was set aside, on its second life.
     Again(u64),
     Retained,
+    /// The token of a [`Proof`].
+    Proof,
     /// Something retained that was taken away.
     Cleared(String),
 }
@@ -66,6 +69,7 @@ pub struct Session<'a> {
     reached: &'a mut Option<Reached>,
     stop: watch::Receiver<bool>,
     life: Life,
+    proof: Proof,
     packet_most: usize,
     line: Line<Item>,
     log_id: Uuid,
@@ -103,6 +107,7 @@ impl<'a> Session<'a> {
             reached,
             stop,
             life: Life::begins(Instant::now()),
+            proof: Proof::new(settings),
             packet_most: usize::MAX,
             line: Line::new(settings.pace.window),
             log_id: store.log_id(),
@@ -177,20 +182,48 @@ impl<'a> Session<'a> {
             Happened::Connected { receive_most, packet_most } => {
                 self.line = Line::new(self.settings.pace.window.min(receive_most));
                 self.packet_most = packet_most.unwrap_or(usize::MAX);
-                tracing::info!(host = %self.settings.host, backlog = self.backlog(), "mqtt.connected");
-                self.say_state();
-                self.retain(Message::retained(self.settings.topics.status(), ONLINE.to_vec()), outbox)?;
-                if self.settings.home_assistant {
-                    outbox.subscribe(BIRTH_TOPIC)?;
+                match self.proof.is_given() {
+                    true => self.welcome(outbox)?,
+                    false => outbox.listen(&self.settings.topics.probe())?,
                 }
             }
+            Happened::Arrived(arrival) if !self.proof.is_given() => {
+                if self.proof.arrived(&arrival.payload) {
+                    self.welcome(outbox)?;
+                }
+                outbox.receive(&arrival)?;
+            }
             Happened::Arrived(arrival) => self.arrived(&arrival, outbox)?,
+            Happened::Subscribed(granted) if !self.proof.is_given() => self.prove(granted, outbox)?,
             Happened::Subscribed(granted) if !granted => {
                 tracing::warn!(topic = BIRTH_TOPIC, "mqtt.not_subscribed: Home Assistant's restarts stay unseen");
             }
             Happened::Sent(packet_id) => self.line.sent(packet_id)?,
             Happened::Acknowledged(packet_id, verdict) => self.acknowledged(packet_id, verdict)?,
             Happened::Subscribed(_) | Happened::PingSent | Happened::PingAnswered | Happened::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// With MQTT 3.1.1: what we write must come back, before anything rests on it.
+    fn prove(&mut self, granted: bool, outbox: &Outbox) -> Result<(), Broken> {
+        let topic = self.settings.topics.probe();
+        if !granted {
+            return Err(Broken::NotReadBack(topic));
+        }
+        match self.proof.begins(Instant::now()) {
+            Some(token) => self.send(Item::Proof, Message { retain: false, ..Message::retained(topic, token) }, outbox),
+            None => Ok(()),
+        }
+    }
+
+    /// The connection is good for events.
+    fn welcome(&mut self, outbox: &Outbox) -> Result<(), Broken> {
+        tracing::info!(host = %self.settings.host, backlog = self.backlog(), "mqtt.connected");
+        self.say_state();
+        self.retain(Message::retained(self.settings.topics.status(), ONLINE.to_vec()), outbox)?;
+        if self.settings.home_assistant {
+            outbox.subscribe(BIRTH_TOPIC)?;
         }
         Ok(())
     }
@@ -232,7 +265,7 @@ impl<'a> Session<'a> {
     }
 
     fn say_state(&self) {
-        let broker = format!("connected to {}:{}", self.settings.host, self.settings.port);
+        let broker = format!("connected to {}", self.settings.broker());
         let trouble = self.trouble.told();
         self.health.set(SINK, true, trouble.map_or(broker.clone(), |t| format!("{broker}; {t}")));
     }
@@ -275,7 +308,7 @@ impl<'a> Session<'a> {
 
     /// Hands over what there is, while the window has room.
     fn fill(&mut self, outbox: &Outbox) -> Result<(), Broken> {
-        if !self.life.is_connected() || self.farewell.is_some() {
+        if !self.life.is_connected() || !self.proof.is_given() || self.farewell.is_some() {
             return Ok(());
         }
         if self.trouble.wants_rewind() && !self.events_fly() && self.trouble.is_due(Instant::now()) {
@@ -389,6 +422,7 @@ impl<'a> Session<'a> {
             return Ok(true);
         }
         self.life.check(now, pace)?;
+        self.proof.check(now, pace.ack, &self.settings.topics.probe())?;
         if self.line.is_overdue(now, pace.ack) {
             return Err(Broken::Unacknowledged(pace.ack));
         }
@@ -421,6 +455,7 @@ impl<'a> Session<'a> {
 
     fn say_health(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Broken> {
         if self.life.is_connected()
+            && self.proof.is_given()
             && self.farewell.is_none()
             && self.line.room() > 0
             && let Some(message) = self.shown.health(now)

@@ -1,5 +1,6 @@
 //! What the publisher is told: which broker, who we are there, and at what pace.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use crate::config::Config;
 pub struct Settings {
     pub host: String,
     pub port: u16,
+    /// Every node of the broker, `host` and `port` among them.
+    pub nodes: Vec<(String, u16)>,
     pub tls: bool,
     pub version: Version,
     pub client_id: String,
@@ -24,6 +27,10 @@ pub struct Settings {
     pub code_digits: bool,
     /// Whether commands are taken from the broker.
     pub commands: bool,
+    /// Whether events may be asked for again.
+    pub backfill: bool,
+    /// With MQTT 3.1.1: whether what we write must come back before events go out.
+    pub read_back: bool,
     /// Whether devices are announced to Home Assistant.
     pub home_assistant: bool,
     pub pace: Pace,
@@ -74,6 +81,8 @@ impl Default for Pace {
 pub enum SettingsError {
     #[error("mqtt.url: {url:?} is no broker's address; write mqtt://HOST[:1883], or mqtts://HOST[:8883] for TLS")]
     Url { url: String },
+    #[error("mqtt.other_nodes: {node:?} is no HOST or HOST:PORT")]
+    Node { node: String },
     #[error("mqtt.url: no user or password in the address; put them into mqtt.username and mqtt.password_file")]
     UrlCredentials,
     #[error("mqtt.version: {0} is not known; write 5, or 4 for MQTT 3.1.1")]
@@ -92,6 +101,13 @@ impl Settings {
     pub fn new(config: &Config) -> Result<Settings, SettingsError> {
         let mqtt = &config.mqtt;
         let (host, port, tls) = address(&mqtt.url)?;
+        let scheme = if tls { "mqtts" } else { "mqtt" };
+        let node = |node: &String| match address(&format!("{scheme}://{node}")) {
+            Ok((host, port, _)) => Ok((host, port)),
+            Err(_) => Err(SettingsError::Node { node: node.clone() }),
+        };
+        let others = mqtt.other_nodes.iter().map(node).collect::<Result<Vec<_>, _>>()?;
+        let nodes = [vec![(host.clone(), port)], others].concat();
         let version = match mqtt.version {
             5 => Version::V5,
             4 => Version::V4,
@@ -117,8 +133,10 @@ impl Settings {
         Ok(Settings {
             client_id: format!("{}-{}", mqtt.prefix.replace('/', "-"), config.hub.name),
             topics: Topics::new(&mqtt.prefix, &config.hub.name),
-            code_digits: mqtt.code_digits.unwrap_or(tls || is_this_machine(&host)),
+            code_digits: mqtt.code_digits.unwrap_or(tls || nodes.iter().all(|(host, _)| is_this_machine(host))),
             commands: mqtt.commands,
+            backfill: mqtt.backfill,
+            read_back: mqtt.read_back,
             home_assistant: mqtt.home_assistant,
             username: mqtt.username.clone(),
             password_file: mqtt.password_file.clone(),
@@ -128,9 +146,28 @@ impl Settings {
             pace: Pace::default(),
             host,
             port,
+            nodes,
             tls,
             version,
         })
+    }
+
+    /// Where it is, for people.
+    pub fn broker(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Which node a hub begins with: another one for another hub, so that a fleet spreads over them.
+    pub fn first_node(&self) -> usize {
+        let mut hasher = DefaultHasher::new();
+        self.client_id.hash(&mut hasher);
+        hasher.finish() as usize % self.nodes.len()
+    }
+
+    /// The same with one node, counted round and round.
+    pub fn at_node(&self, turn: usize) -> Settings {
+        let (host, port) = self.nodes[turn % self.nodes.len()].clone();
+        Settings { host, port, ..self.clone() }
     }
 
     /// The password, read afresh for each connection: it may have been changed.
@@ -220,6 +257,29 @@ mod tests {
             assert!(!digits(url, None), "{url}");
             assert!(digits(url, Some(true)), "{url}");
         }
+    }
+
+    #[test]
+    fn hubs_begin_at_different_nodes_and_go_round_all_of_them() {
+        let settings = |hub: usize| {
+            let mut config = Config::default();
+            (config.hub.name, config.mqtt.url) = (format!("hub-{hub}"), "mqtts://a".into());
+            config.mqtt.other_nodes = vec!["b:99".into(), "c".into()];
+            Settings::new(&config).unwrap()
+        };
+        let first = settings(1);
+        let round: Vec<String> = (0..4).map(|turn| first.at_node(turn).broker()).collect();
+        assert_eq!(round, ["a:8883", "b:99", "c:8883", "a:8883"]);
+        let mut begin = [0; 3];
+        (0..300).for_each(|hub| begin[settings(hub).first_node()] += 1);
+        assert!(begin.iter().all(|hubs| *hubs > 60), "{begin:?}");
+    }
+
+    #[test]
+    fn codes_are_masked_where_one_of_the_nodes_is_elsewhere() {
+        let mut config = Config::default();
+        config.mqtt.other_nodes = vec!["broker.lan".into()];
+        assert!(!Settings::new(&config).unwrap().code_digits);
     }
 
     #[test]

@@ -97,6 +97,16 @@ impl Topics {
         sound && free && !topic.starts_with('$') && !topic.starts_with(home_assistant::PREFIX)
     }
 
+    /// Where alone commands come while only events may be asked for again.
+    pub fn backfill_command(&self) -> String {
+        self.command("backfill")
+    }
+
+    /// Everything that is told again.
+    pub fn backfills(&self) -> String {
+        format!("{}/backfill/#", self.root)
+    }
+
     /// All events of a device.
     pub fn events_of(&self, device_id: &str) -> String {
         format!("{}/event/{device_id}/#", self.root)
@@ -134,6 +144,14 @@ impl Topics {
             properties,
             correlation: None,
         }
+    }
+
+    /// The same bytes on their second telling, where nobody takes them for news: the event's levels under `backfill`.
+    pub fn backfill_message(&self, event: &Stored, log_id: Uuid, code_digits: bool) -> Message {
+        let message = self.event_message(event, log_id, code_digits);
+        let told =
+            message.topic.strip_prefix(&self.root).and_then(|rest| rest.strip_prefix("/event/")).unwrap_or_default();
+        Message { topic: format!("{}/backfill/{told}", self.root), ..message }
     }
 
     /// A device as it is now, or the removal of one that is no more.
@@ -221,6 +239,15 @@ mod tests {
             "portcullis/hub-1/event/00000000-0000-0000-0000-000000000003/access_code/unmanaged/created"
         );
         assert!(!message.retain);
+    }
+
+    #[test]
+    fn a_second_telling_has_the_bytes_of_the_first_under_another_topic() {
+        let topics = Topics::new("portcullis", "hub-1");
+        let (event, log) = (stored(r#"{"a":1}"#), Uuid::nil());
+        let (first, second) = (topics.event_message(&event, log, true), topics.backfill_message(&event, log, true));
+        assert_eq!(second.topic, first.topic.replace("hub-1/event/", "hub-1/backfill/"));
+        assert_eq!(Message { topic: first.topic.clone(), ..second }, first);
     }
 
     #[test]

@@ -69,6 +69,11 @@ pub enum Broken {
     Refused { reason: String, remedy: &'static str },
     #[error("the broker refuses the subscription to {0}; allow this user to read it")]
     NotSubscribed(String),
+    #[error(
+        "what is written to {0} does not come back, and MQTT 3.1.1 cannot say whether the broker drops all we write; allow this user to \
+         write and read it, or set mqtt.read_back = false"
+    )]
+    NotReadBack(String),
     #[error("another client took over our session: is there a second daemon with the same hub.name at this broker?")]
     TakenOver,
     #[error("the broker ended the connection ({0})")]
@@ -158,6 +163,14 @@ impl Outbox {
         match self {
             Outbox::V4(client) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).map_err(full),
             Outbox::V5(client) => client.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtLeastOnce).map_err(full),
+        }
+    }
+
+    /// Subscribes with QoS 0: for what may be lost, and costs a broker no queue.
+    pub fn listen(&self, filter: &str) -> Result<(), Broken> {
+        match self {
+            Outbox::V4(client) => client.try_subscribe(filter, rumqttc::QoS::AtMostOnce).map_err(full),
+            Outbox::V5(client) => client.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtMostOnce).map_err(full),
         }
     }
 

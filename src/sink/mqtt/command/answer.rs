@@ -1,4 +1,5 @@
-//! How a command is answered: `{"id":…,"verb":…,"ok":true,"result":…}`, or `"ok":false` with `"error":{"type":…,"message":…}`.
+//! How a command is answered: `{"id":…,"verb":…,"ok":true,"result":…}`, or `"ok":false` with `"error":{"type":…,"message":…}`. What
+//! refuses a backfill has `"log":{"log_id":…,"first":…,"last":…}` beside those: what could be asked for.
 
 use serde_json::{Value, json};
 
@@ -12,23 +13,29 @@ pub struct Answer {
     id: Option<String>,
     verb: String,
     reply_to: Option<String>,
-    outcome: Result<Value, (&'static str, String)>,
+    outcome: Result<Value, (&'static str, String, Option<Value>)>,
 }
 
 impl Answer {
     pub fn to(request: Request, reply: Reply) -> Answer {
-        let Request { id, verb, reply_to, command: _ } = request;
         // The hub knows the command and will not do it.
-        let outcome = reply.map_err(|error| ("not_allowed", error.to_string()));
-        Answer { id: Some(id), verb, reply_to, outcome }
+        Answer {
+            outcome: reply.map_err(|error| ("not_allowed", error.to_string(), None)),
+            ..Answer::fine(request, Value::Null)
+        }
+    }
+
+    pub fn fine(request: Request, result: Value) -> Answer {
+        let Request { id, verb, reply_to, wish: _ } = request;
+        Answer { id: Some(id), verb, reply_to, outcome: Ok(result) }
     }
 
     pub fn refused(arrival: &Arrival, verb: &str, refusal: Refusal) -> Answer {
-        let Refusal { kind, message, id, reply_to } = refusal;
+        let Refusal { kind, message, id, reply_to, detail } = refusal;
         // A verb that is none may be anything, of any length.
         let verb: String = verb.chars().take(32).collect();
         tracing::debug!(topic_bytes = arrival.topic.len(), "mqtt.command_refused");
-        Answer { id, verb, reply_to, outcome: Err((kind, message)) }
+        Answer { id, verb, reply_to, outcome: Err((kind, message, detail)) }
     }
 
     pub fn is_refusal(&self) -> bool {
@@ -38,7 +45,7 @@ impl Answer {
     pub fn log(&self) {
         match &self.outcome {
             Ok(_) => tracing::info!(verb = self.verb, id = self.id, "mqtt.command"),
-            Err((kind, message)) => {
+            Err((kind, message, _)) => {
                 tracing::warn!(verb = self.verb, id = self.id, kind, message, "mqtt.command_refused");
             }
         }
@@ -60,7 +67,12 @@ impl Answer {
                 }
                 answer["result"] = result;
             }
-            Err((kind, message)) => answer["error"] = json!({"type": kind, "message": message}),
+            Err((kind, message, detail)) => {
+                answer["error"] = json!({"type": kind, "message": message});
+                if let Some(detail) = detail {
+                    answer["error"]["log"] = detail;
+                }
+            }
         }
         let correlation = arrival.correlation.clone();
         let answer = Message::retained(topic, answer.to_string().into_bytes());

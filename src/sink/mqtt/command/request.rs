@@ -10,6 +10,7 @@
 //! | `release` | `device_id` |
 //! | `lock`, `unlock` | `device_id` |
 //! | `set_lock` | `device_id`, and `locked`: true or false; for those who have one topic for both |
+//! | `backfill` | `log_id`, `from`, `to`: which events are wanted again, by their places in the log |
 //! | `codes` | `action`: `create` (with `device_id`), `change` or `delete` (with `access_code_id`); what [`Draft`] has |
 //!
 //! A lock that is asked to move answers with the attempt; whether it did is told by its events.
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::backfill::Range;
 use crate::hub::{CodeDraft, Command};
 use crate::signal::Secret;
 use crate::time::Wall;
@@ -40,7 +42,14 @@ pub struct Request {
     pub id: String,
     pub verb: String,
     pub reply_to: Option<String>,
-    pub command: Command,
+    pub wish: Wish,
+}
+
+/// What a command is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    Hub(Command),
+    Backfill(Range),
 }
 
 /// Why a command is not done, in a word for programs and in words for people. Values of the command are not repeated: there
@@ -51,11 +60,18 @@ pub struct Refusal {
     pub message: String,
     pub id: Option<String>,
     pub reply_to: Option<String>,
+    /// What a program needs to ask better.
+    pub detail: Option<Value>,
 }
 
 impl Refusal {
-    fn new(kind: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal { kind, message: message.into(), id: None, reply_to: None }
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Refusal {
+        Refusal { kind, message: message.into(), id: None, reply_to: None, detail: None }
+    }
+
+    /// With the address of the request that it refuses.
+    pub fn of(self, request: &Request) -> Refusal {
+        Refusal { id: Some(request.id.clone()), reply_to: request.reply_to.clone(), ..self }
     }
 
     pub fn busy() -> Refusal {
@@ -154,8 +170,11 @@ pub fn read(verb: &str, payload: &[u8], now: Wall) -> Result<Request, Refusal> {
         ..addressed(Refusal::malformed("id is missing, or not 1 to 64 of A-Z a-z 0-9 . _ -"))
     })?;
     fresh(sent_at.as_deref(), now).map_err(addressed)?;
-    let command = command(verb, rest).map_err(addressed)?;
-    Ok(Request { id: named, verb: verb.to_owned(), reply_to, command })
+    let wish = match verb {
+        "backfill" => body(rest).map(Wish::Backfill),
+        _ => command(verb, rest).map(Wish::Hub),
+    };
+    Ok(Request { id: named, verb: verb.to_owned(), reply_to: reply_to.clone(), wish: wish.map_err(addressed)? })
 }
 
 fn is_id(id: &str) -> bool {
@@ -187,7 +206,10 @@ fn command(verb: &str, rest: Map<String, Value>) -> Result<Command, Refusal> {
         "unlock" => body(rest).map(|Device { device_id }| Command::Lock { device_id, lock: false }),
         "set_lock" => body(rest).map(|SetLock { device_id, locked }| Command::Lock { device_id, lock: locked }),
         "codes" => codes(rest),
-        _ => Err(Refusal::new("unknown", "no such verb; there are adopt, release, lock, unlock, set_lock, codes")),
+        _ => Err(Refusal::new(
+            "unknown",
+            "no such verb; there are adopt, release, lock, unlock, set_lock, codes, backfill",
+        )),
     }
 }
 
@@ -250,7 +272,8 @@ mod tests {
     fn a_command_is_taken_with_what_it_needs() {
         let request = read("adopt", with("name", "Door".into()).to_string().as_bytes(), NOW).unwrap();
         let command = Command::Adopt { device_id: Uuid::from_u128(7), name: Some("Door".into()) };
-        assert_eq!(request, Request { id: "a-1".into(), verb: "adopt".into(), reply_to: Some("me".into()), command });
+        let wish = Wish::Hub(command);
+        assert_eq!(request, Request { id: "a-1".into(), verb: "adopt".into(), reply_to: Some("me".into()), wish });
     }
 
     #[test]
@@ -291,7 +314,7 @@ mod tests {
     #[test]
     fn codes_are_created_changed_and_deleted() {
         let id = Uuid::from_u128(9);
-        let codes = |body: Value| read("codes", body.to_string().as_bytes(), NOW).map(|r| r.command);
+        let codes = |body: Value| read("codes", body.to_string().as_bytes(), NOW).map(|r| r.wish);
         let mut create = with("action", "create".into());
         create["code"] = "4711".into();
         create["ends_at"] = "2026-01-02T11:00:00+01:00".into();
@@ -300,12 +323,24 @@ mod tests {
             ends_at: Some(Wall(NOW.0 + 22 * 3_600_000)),
             ..CodeDraft::default()
         };
-        assert_eq!(codes(create), Ok(Command::CreateCode { device_id: Uuid::from_u128(7), draft }));
+        assert_eq!(codes(create), Ok(Wish::Hub(Command::CreateCode { device_id: Uuid::from_u128(7), draft })));
         let of = |action: &str| json!({"id": "a", "sent_at": "2026-01-01T12:00:00Z", "action": action, "access_code_id": id});
-        assert_eq!(codes(of("change")), Ok(Command::ChangeCode { access_code_id: id, draft: CodeDraft::default() }));
-        assert_eq!(codes(of("delete")), Ok(Command::DeleteCode { access_code_id: id }));
+        let change = Command::ChangeCode { access_code_id: id, draft: CodeDraft::default() };
+        assert_eq!(codes(of("change")), Ok(Wish::Hub(change)));
+        assert_eq!(codes(of("delete")), Ok(Wish::Hub(Command::DeleteCode { access_code_id: id })));
         for wrong in [of("create"), of("explode"), with("action", "change".into()), with("action", "delete".into())] {
             assert_eq!(codes(wrong.clone()).unwrap_err().kind, "malformed", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_backfill_names_its_log_and_its_places() {
+        let log_id = Uuid::from_u128(9);
+        let of = |from: Value| json!({"id": "a", "sent_at": "2026-01-01T12:00:00Z", "log_id": log_id, "from": from, "to": 9});
+        let read = |body: Value| read("backfill", body.to_string().as_bytes(), NOW).map(|r| r.wish);
+        assert_eq!(read(of(json!(3))), Ok(Wish::Backfill(Range { log_id, from: 3, to: 9 })));
+        for wrong in [of(json!(-1)), of(json!("3")), of(json!(null)), good()] {
+            assert_eq!(read(wrong.clone()).unwrap_err().kind, "malformed", "{wrong}");
         }
     }
 
