@@ -43,6 +43,12 @@ impl Clock {
         Clock { start: Instant::now(), speed, virtual_start: Some(Wall::from(Utc::now())), trust: Arc::default() }
     }
 
+    /// The same, with a wall clock that is so far ahead.
+    pub fn ahead(self, by: Duration) -> Clock {
+        let start = self.virtual_start.unwrap_or_else(|| Wall::from(Utc::now()));
+        Clock { virtual_start: Some(Wall(start.0 + by.as_millis() as i64)), ..self }
+    }
+
     pub fn mono(&self) -> Mono {
         Mono((self.start.elapsed().as_secs_f64() * self.speed * 1000.0) as u64)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -315,10 +316,37 @@ pub enum CodeNotice {
         slot: u16,
         reason: Outcome,
     },
+    /// Read back: the dates that the lock keeps for a slot, if it keeps any.
+    Schedule {
+        slot: u16,
+        schedule: Option<Schedule>,
+    },
+    /// How many minutes the clock of the lock's place is ahead of UTC as the lock was told, in standard and in summer time.
+    Place {
+        standard: i16,
+        summer: i16,
+    },
+    /// What the lock's clock shows after it was set; `None` where it shows nothing, or could not be set.
+    Clock(Option<LockTime>),
     /// Something was typed on a keypad that knows no users.
     Typed {
         digits: Secret,
     },
+}
+
+/// From when until when a lock opens to a code, in whole minutes of its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    pub from: NaiveDateTime,
+    pub until: NaiveDateTime,
+}
+
+/// What a lock's clock shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockTime {
+    pub minute_of_day: u16,
+    /// In UTC, rather than as it is where the lock is.
+    pub utc: bool,
 }
 
 /// Why a driver gave up.
@@ -364,6 +392,8 @@ pub struct Description {
     pub code_slots: Option<u16>,
     /// Digits of a code, at least and at most.
     pub code_digits: Option<(u8, u8)>,
+    /// It can keep the dates of codes itself.
+    pub code_schedules: Option<bool>,
     /// What tells this device from another that is given the same number later (manufacturer, product type and product ids).
     pub fingerprint: Option<String>,
 }

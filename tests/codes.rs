@@ -149,8 +149,11 @@ fn seconds_from_now(seconds: i64) -> String {
 
 /// Waits for a wall clock to be there.
 async fn until(time: &str) {
-    let left = time.parse::<chrono::DateTime<chrono::Utc>>().expect("a time") - chrono::Utc::now();
-    tokio::time::sleep(left.to_std().unwrap_or_default()).await;
+    until_then(time.parse().expect("a time")).await;
+}
+
+async fn until_then(time: chrono::DateTime<chrono::Utc>) {
+    tokio::time::sleep((time - chrono::Utc::now()).to_std().unwrap_or_default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,6 +219,69 @@ async fn codes_end_in_time_also_over_a_crash_are_taken_over_and_are_kept_by_a_lo
     assert!(house.codes(&["remove", &id, "--wait"], "").await.succeeded, "{}", house.said);
     house.expect(&["2 access_code.removed_from_device #5", "2 access_code.deleted #5"]).await;
     assert_eq!(house.held(2).await, json!({"9": STRANGER}), "never touched");
+    house.nothing_more().await;
+    house.digits_are_nowhere();
+}
+
+/// A whole minute, so many seconds from now or a little later.
+fn minute_from_now(seconds: i64) -> chrono::DateTime<chrono::Utc> {
+    let at = chrono::Utc::now().timestamp() + seconds;
+    chrono::DateTime::from_timestamp((at + 59) / 60 * 60, 0).expect("a time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_keeps_dates_has_codes_ahead_of_their_time_and_opens_to_them_in_it() {
+    let mut house = House::dated().await;
+    let text = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let shown = |at: chrono::DateTime<chrono::Utc>| {
+        at.with_timezone(&chrono_tz::Europe::Vienna).format("%Y-%m-%dT%H:%M").to_string()
+    };
+    let set = |name: &'static str| ["set", "Garden", "--name", name, "--code-file", "FILE"];
+
+    // In two hours, for a day. It is there at once, and opens only then.
+    let (starts, ends) = (minute_from_now(7200), minute_from_now(7200 + 24 * 3600));
+    let (from, until) = (text(starts), text(ends));
+    let done = house.codes(&[&set("Ada")[..], &["--starts", &from, "--ends", &until]].concat(), ADA).await;
+    assert!(done.succeeded, "{}{}", done.out, done.err);
+    house.expect(&["8 access_code.created #1", &format!("8 access_code.scheduled_on_device #1 {ADA}")]).await;
+    let inside = house.rig.inside(8).await;
+    assert_eq!((&inside["codes"], &inside["dates"]), (&json!({"4": ADA}), &json!({"4": [shown(starts), shown(ends)]})));
+    house.rig.node(8, "types", json!({"code": ADA})).await;
+    house.expect(&["8 lock.access_denied"]).await;
+    house.rig.node(8, "types", json!({"code": ADA, "ahead": 123})).await;
+    house.expect(&["8 lock.unlocked keycode #1"]).await;
+    house.rig.operate(8, "manual_lock").await;
+    house.expect(&["8 lock.locked manual"]).await;
+
+    // Soon, and the lock lets go of no dates after that: the second one's are kept by the hub.
+    let begins = minute_from_now(45);
+    let (from, until) = (text(begins), text(minute_from_now(3600)));
+    let dates = ["--starts", &from, "--ends", &until];
+    assert!(house.codes(&[&set("Bob")[..], &dates].concat(), BOB).await.succeeded, "{}", house.said);
+    house.expect(&["8 access_code.created #2", &format!("8 access_code.scheduled_on_device #2 {BOB}")]).await;
+    house.rig.node(8, "behave", json!({"dates": "ignored"})).await;
+    assert!(house.codes(&[&set("Carol")[..], &dates].concat(), CAROL).await.succeeded, "{}", house.said);
+    house.expect(&["8 access_code.created #3"]).await;
+    until_then(begins).await;
+    house.expect(&[&format!("8 access_code.set_on_device #2 {BOB}")]).await;
+    house.expect(&[&format!("8 access_code.set_on_device #3 {CAROL}")]).await;
+    let inside = house.rig.inside(8).await;
+    assert_eq!(inside["codes"].as_object().map(serde_json::Map::len), Some(3));
+    assert_eq!(inside["dates"].as_object().map(serde_json::Map::len), Some(2), "{inside}");
+    let devices = house.ask("POST", "/devices/list", "{}");
+    assert!(devices.contains(r#""schedules":"hub""#), "{devices}");
+    // As each lock states it: User Code has 4 to 10 digits, this lock's User Credential 4 to 8.
+    for lengths in ["[4,5,6,7,8,9,10]", "[4,5,6,7,8]"] {
+        assert!(devices.contains(&format!(r#""supported_code_lengths":{lengths}"#)), "{devices}");
+    }
+
+    // What it kept is gone with the code.
+    house.rig.node(8, "behave", json!({"dates": null})).await;
+    let ada = house.codes[0].clone();
+    assert!(house.codes(&["remove", &ada, "--wait"], "").await.succeeded, "{}", house.said);
+    house.expect(&["8 access_code.removed_from_device #1", "8 access_code.deleted #1"]).await;
+    let inside = house.rig.inside(8).await;
+    assert!(inside["codes"].get("4").is_none() && inside["dates"].get("4").is_none(), "{inside}");
     house.nothing_more().await;
     house.digits_are_nowhere();
 }

@@ -6,9 +6,6 @@ use uuid::Uuid;
 use crate::hub::RowKind;
 use crate::store::StateRow;
 
-/// Digits that the keypads of locks take; what one lock in particular takes, it says when a code is set.
-const CODE_LENGTHS: std::ops::RangeInclusive<u8> = 4..=10;
-
 /// What Seam names amiss with a device. Its list is closed; what it has no word for is a `provider_issue`, whose message says it.
 const WARNINGS: [&str; 4] =
     ["device_has_flaky_connection", "privacy_mode", "third_party_integration_detected", "provider_issue"];
@@ -94,7 +91,9 @@ fn properties(view: &mut Value, slots: Option<u64>, manufacturer: String) -> Val
     });
     if let Some(slots) = slots {
         properties["max_active_codes_supported"] = json!(slots);
-        properties["supported_code_lengths"] = json!(CODE_LENGTHS.collect::<Vec<u8>>());
+        if let Ok((least, most)) = serde_json::from_value::<(u8, u8)>(view["access_codes"]["lengths"].clone()) {
+            properties["supported_code_lengths"] = json!((least..=most).collect::<Vec<u8>>());
+        }
         properties["code_constraints"] = json!([]);
         properties["supports_backup_access_code_pool"] = json!(true);
     }

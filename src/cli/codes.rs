@@ -283,6 +283,9 @@ impl Screen {
         if let Some(slot) = code["slot"].as_u64() {
             notes.push(format!("slot {slot}"));
         }
+        if code["is_scheduled_on_device"] == true {
+            notes.push("on the lock".into());
+        }
         notes.extend(text("starts_at").filter(|_| code["type"] == "time_bound").map(|t| format!("from {t}")));
         notes.extend(text("ends_at").map(|t| format!("until {t}")));
         let (id, name, digits) = (text("access_code_id"), text("name"), text("code"));
@@ -301,6 +304,10 @@ impl Screen {
     }
 }
 
+/// One that is to come is, once a lock that keeps dates has it.
 fn is_settled(code: &Value) -> bool {
-    matches!(code["status"].as_str(), Some("set" | "unset" | "gone"))
+    match code["status"].as_str() {
+        Some("unset") => code["slot"].is_null() || code["is_scheduled_on_device"] == true,
+        status => matches!(status, Some("set" | "gone")),
+    }
 }

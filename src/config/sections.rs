@@ -17,6 +17,7 @@ const ADOPT: &[(&str, Adopt)] = &[("listed", Adopt::Listed), ("known", Adopt::Kn
 const DIALECT: &[(&str, Dialect)] = &[("classic", Dialect::Classic), ("current", Dialect::Current)];
 /// Whether the hub writes them.
 const CODES: &[(&str, bool)] = &[("observe", false), ("manage", true)];
+const DATES_BY_HUB: &[(&str, bool)] = &[("lock", false), ("hub", true)];
 const CONFIRMATION: &[(&str, Confirmation)] = &[
     ("read_back", Confirmation::ReadBack),
     ("accepted", Confirmation::Accepted),
@@ -449,11 +450,13 @@ fn codes(t: &mut Table) -> CodeSettings {
         confirmation: t.maybe("confirmation", word(CONFIRMATION)),
         // More than that are slots that no guest gets.
         backup: t.get("backup_codes", 0, check::whole(0..=10)),
+        dates_by_hub: t.get("schedules", false, word(DATES_BY_HUB)),
     };
     for (key, given) in [
         ("slots", settings.slots.is_some()),
         ("confirmation", settings.confirmation.is_some()),
         ("backup_codes", settings.backup > 0),
+        ("schedules", settings.dates_by_hub),
     ] {
         if given && !manage {
             t.wrong(key, "is given, but codes are only observed; codes = \"manage\" would be right");

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::clock::Correction;
 use super::codes::LockCodes;
 use super::tell::Teller;
-use super::{Battery, DeviceSettings, Flaky, Lock, Noise, flaky, noise};
+use super::{Battery, DeviceSettings, Flaky, Lock, Noise, Settings, flaky, noise};
 use crate::event::{ErrorCode, EventType};
 use crate::signal::{Description, DeviceKey, DeviceKind, Signal};
 use crate::time::Wall;
@@ -175,6 +175,11 @@ impl Device {
         mended
     }
 
+    /// Whose clocks are shown where it is.
+    pub(super) fn place(&self, settings: &Settings) -> chrono_tz::Tz {
+        self.time_zone.unwrap_or(settings.time_zone)
+    }
+
     pub fn kind(&self) -> Option<DeviceKind> {
         self.description.kind
     }
@@ -275,6 +280,7 @@ impl Device {
         merge(&mut d.can_lock, said.can_lock);
         merge(&mut d.code_slots, said.code_slots);
         merge(&mut d.code_digits, said.code_digits);
+        merge(&mut d.code_schedules, said.code_schedules);
         merge(&mut d.fingerprint, said.fingerprint);
         // The first name is not a change of name: it was only not known yet.
         if named {

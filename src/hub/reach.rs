@@ -105,7 +105,10 @@ impl Hub {
                 Signal::Node(status) => self.nodes.status(report.device, *status, now.mono),
                 Signal::Described(description) => self.nodes.described(report.device, description),
                 Signal::Remembered(_) | Signal::Removed | Signal::Attempted { .. } => {}
-                Signal::Code(CodeNotice::Refused { .. }) => {}
+                // A driver says the same of a node that did not answer.
+                Signal::Code(
+                    CodeNotice::Refused { .. } | CodeNotice::Clock(None) | CodeNotice::Schedule { schedule: None, .. },
+                ) => {}
                 _ => heard = true,
             }
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Command, CommandId, Reply, Settings};
 use crate::event::Event;
-use crate::signal::{DeviceKey, Link, LinkNews, Report, Secret};
+use crate::signal::{DeviceKey, Link, LinkNews, Report, Schedule, Secret};
 
 /// Everything that can happen to a hub.
 #[derive(Debug)]
@@ -44,6 +44,17 @@ pub enum Action {
         slot: u16,
     },
     ReadCode {
+        device: DeviceKey,
+        slot: u16,
+    },
+    /// Give the lock the dates to which it is to keep a slot's code, or take them away; then read them back.
+    SetSchedule {
+        device: DeviceKey,
+        slot: u16,
+        schedule: Option<Schedule>,
+    },
+    /// Set the lock's clock for the sake of a slot's dates, and look at it.
+    SetClock {
         device: DeviceKey,
         slot: u16,
     },

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const HOME: u32 = 0x7e57_0001;
-const NODES: [u16; 6] = [2, 3, 4, 5, 6, 7];
+const NODES: [u16; 7] = [2, 3, 4, 5, 6, 7, 8];
 /// For anything that a lock is to do; shorter than the subscriber's own.
 const PATIENCE: Duration = Duration::from_secs(59);
 /// So long that no number of anything else holds them.
@@ -61,7 +61,15 @@ pub struct Done {
 impl House {
     /// Two locks whose codes are managed, in two slots each; the third is observed, which is the default.
     pub async fn new() -> House {
-        let rig = Rig::start().await;
+        House::on(Rig::start().await, 6).await
+    }
+
+    /// With a fourth, which keeps dates.
+    pub async fn dated() -> House {
+        House::on(Rig::dated().await, 7).await
+    }
+
+    async fn on(rig: Rig, devices: usize) -> House {
         let broker = Mosquitto::start();
         let told = Subscriber::new(broker.port, "portcullis/hub-1/event/#").await;
         let nodes = NODES.map(|node| (DeviceKey::Zwave { home: HOME, node }.device_id(0).to_string(), node)).into();
@@ -70,7 +78,14 @@ impl House {
             format!("[[devices]]\nzwave = \"main\"\nnode = {node}\nname = {name:?}\n{codes}")
         };
         let manage = "codes = \"manage\"\nslots = \"4-5\"\n";
-        let locks = [lock(2, "Front door", manage), lock(3, "Back door", manage), lock(7, "Cellar", "")].concat();
+        let dated = "codes = \"manage\"\nslots = \"4-7\"\ntime_zone = \"Europe/Vienna\"\n";
+        let locks = [
+            lock(2, "Front door", manage),
+            lock(3, "Back door", manage),
+            lock(7, "Cellar", ""),
+            lock(8, "Garden", dated),
+        ];
+        let locks = locks[..devices - 3].concat();
         let config = format!(
             "[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n[[zwave]]\nname = \"main\"\nurl = {:?}\n{locks}",
             broker.port, rig.url
@@ -92,7 +107,7 @@ impl House {
         };
         house.start_daemon();
         // Three of the account, two of each device.
-        for _ in 0..3 + 2 * NODES.len() {
+        for _ in 0..3 + 2 * devices {
             house.next().await;
         }
         house

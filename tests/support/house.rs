@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use portcullis::event::EventType;
 use portcullis::hub::{Action, CodeDraft, Command, CommandError, RowKind};
-use portcullis::signal::{CodeNotice, Description, DeviceKey, DeviceKind, NodeStatus, Secret, Signal};
+use portcullis::signal::{CodeNotice, Description, DeviceKey, DeviceKind, LockTime, NodeStatus, Secret, Signal};
+use portcullis::time::Wall;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -18,7 +19,12 @@ pub struct House {
     pub moods: Vec<Mood>,
     /// Commands of codes that were sent, in order, with the time.
     pub sent: Vec<(u64, Action)>,
+    /// The locks can keep dates.
+    dated: bool,
 }
+
+/// By whose clocks the locks are that can keep dates.
+pub const PLACE: chrono_tz::Tz = chrono_tz::Europe::Vienna;
 
 pub fn toml(locks: u16, settings: &str) -> String {
     let mut toml = String::from("[[zwave]]\nname = \"main\"\nurl = \"ws://127.0.0.1:3000\"\n");
@@ -39,10 +45,19 @@ impl House {
         House::with(1, "codes = \"manage\"\nslots = \"20-29\"")
     }
 
+    /// The same, and it can keep dates.
+    pub fn dated() -> House {
+        House::begin(1, "codes = \"manage\"\nslots = \"20-29\"\ntime_zone = \"Europe/Vienna\"", true)
+    }
+
     pub fn with(locks: u16, settings: &str) -> House {
+        House::begin(locks, settings, false)
+    }
+
+    pub fn begin(locks: u16, settings: &str, dated: bool) -> House {
         let rig = Rig::new(&toml(locks, settings));
         let locks = (0..locks).map(|n| (node(n + 2), Lock::default())).collect();
-        let mut house = House { rig, locks, moods: Vec::new(), sent: Vec::new() };
+        let mut house = House { rig, locks, moods: Vec::new(), sent: Vec::new(), dated };
         house.bridge_up();
         house.rig.told();
         house
@@ -56,6 +71,7 @@ impl House {
                 can_lock: Some(true),
                 code_slots: Some(250),
                 code_digits: Some((4, 10)),
+                code_schedules: Some(self.dated),
                 ..Description::default()
             };
             self.rig.hear(key, [Signal::Described(Box::new(what)), Signal::Node(NodeStatus::Alive)]);
@@ -88,19 +104,46 @@ impl House {
     }
 
     fn act(&mut self, action: &Action) {
-        let (Action::SetCode { device, .. } | Action::ClearCode { device, .. } | Action::ReadCode { device, .. }) =
-            action
+        let (Action::SetCode { device, .. }
+        | Action::ClearCode { device, .. }
+        | Action::ReadCode { device, .. }
+        | Action::SetSchedule { device, .. }
+        | Action::SetClock { device, .. }) = action
         else {
             return;
         };
+        self.sent.push((self.rig.at, action.clone()));
+        if matches!(action, Action::SetClock { .. }) {
+            return self.set_clock(*device);
+        }
         let reads = matches!(action, Action::ReadCode { .. });
         let mood = if reads || self.moods.is_empty() { Mood::Obedient } else { self.moods.remove(0) };
-        self.sent.push((self.rig.at, action.clone()));
         let said = self.locks.get_mut(device).map(|lock| lock.act(action, mood)).unwrap_or_default();
         self.rig.wait(0.2);
         for notice in said {
             self.rig.hear(*device, [Signal::Code(notice)]);
         }
+    }
+
+    /// It shows what the wall clock does, in UTC, where it is not wrong.
+    fn set_clock(&mut self, device: DeviceKey) {
+        let lock = &self.locks[&device];
+        let minutes = self.wall().0.div_euclid(60_000) + lock.clock_off;
+        let shows = LockTime { minute_of_day: minutes.rem_euclid(24 * 60) as u16, utc: true };
+        let time = (!lock.away).then_some(shows);
+        let place = lock.place.map(|(standard, summer)| Signal::Code(CodeNotice::Place { standard, summer }));
+        self.rig.wait(0.2);
+        self.rig.hear(device, place.into_iter().collect::<Vec<_>>());
+        self.rig.hear(device, [Signal::Code(CodeNotice::Clock(time))]);
+    }
+
+    pub fn wall(&self) -> Wall {
+        Wall(self.rig.at as i64 + self.rig.wall_offset)
+    }
+
+    /// Whether the first lock opens to these digits now, by a clock that is right.
+    pub fn opens(&self, digits: &str) -> bool {
+        self.locks[&node(2)].opens(digits, self.wall().utc().with_timezone(&PLACE).naive_local())
     }
 
     pub fn device_id(&self) -> Uuid {

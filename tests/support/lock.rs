@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDateTime;
 use portcullis::hub::Action;
-use portcullis::signal::{CodeNotice, Outcome, Secret};
+use portcullis::signal::{CodeNotice, Outcome, Schedule, Secret};
 
 /// What becomes of one command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,12 @@ pub enum Mood {
 #[derive(Debug, Default)]
 pub struct Lock {
     pub table: BTreeMap<u16, String>,
+    /// The dates that it keeps for slots.
+    pub dates: BTreeMap<u16, Schedule>,
+    /// Minutes that its clock is wrong, however often it is set.
+    pub clock_off: i64,
+    /// Minutes that it was told to be ahead of UTC, in standard and in summer time; nothing where it cannot say.
+    pub place: Option<(i16, i16)>,
     /// Answers `****`.
     pub hides: bool,
     /// It is not there: nothing is done, nothing is answered.
@@ -48,6 +55,7 @@ impl Lock {
             Action::SetCode { slot, digits, .. } => (*slot, Some(Some(digits.reveal().to_owned()))),
             Action::ClearCode { slot, .. } => (*slot, Some(None)),
             Action::ReadCode { slot, .. } => (*slot, None),
+            Action::SetSchedule { slot, schedule, .. } => return self.keep(*slot, *schedule, mood),
             _ => return Vec::new(),
         };
         let gave_up = |reason| vec![CodeNotice::Refused { slot, reason }];
@@ -85,6 +93,35 @@ impl Lock {
             _ => said.extend(self.read(slot, mood)),
         }
         said
+    }
+
+    /// Takes dates, as far as its mood lets it.
+    fn keep(&mut self, slot: u16, schedule: Option<Schedule>, mood: Mood) -> Vec<CodeNotice> {
+        let gave_up = |reason| vec![CodeNotice::Refused { slot, reason }];
+        match mood {
+            _ if self.away => return gave_up(Outcome::Unreachable),
+            Mood::DyingBefore => return Vec::new(),
+            Mood::Unreachable => return gave_up(Outcome::Unreachable),
+            Mood::LinkLost => return gave_up(Outcome::LinkDown),
+            Mood::Refusing => return gave_up(Outcome::Refused),
+            Mood::Ignoring => {}
+            _ => match schedule {
+                Some(schedule) => drop(self.dates.insert(slot, schedule)),
+                None => drop(self.dates.remove(&slot)),
+            },
+        }
+        let kept = CodeNotice::Schedule { slot, schedule: self.dates.get(&slot).copied() };
+        match mood {
+            Mood::DyingAfter => Vec::new(),
+            Mood::Doubling => vec![kept.clone(), kept],
+            _ => vec![kept],
+        }
+    }
+
+    /// Whether these digits open it when its clock shows this.
+    pub fn opens(&self, digits: &str, at: NaiveDateTime) -> bool {
+        let open = |slot: &u16| self.dates.get(slot).is_none_or(|dates| dates.from <= at && at < dates.until);
+        self.table.iter().any(|(slot, held)| held == digits && open(slot))
     }
 
     fn read(&self, slot: u16, mood: Mood) -> Vec<CodeNotice> {

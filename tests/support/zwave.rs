@@ -26,6 +26,16 @@ impl Rig {
         Rig::with(&[]).await
     }
 
+    /// With a lock that keeps dates, node 8.
+    pub async fn dated() -> Rig {
+        Rig::with(&["--dated"]).await
+    }
+
+    /// With so many more locks, nodes 20 and up, of 250 codes each.
+    pub async fn with_locks(locks: u16) -> Rig {
+        Rig::with(&["--locks", &locks.to_string()]).await
+    }
+
     /// With the driver's default of showing a lock as moved before it has moved.
     pub async fn optimistic() -> Rig {
         Rig::with(&["--optimistic"]).await
@@ -60,7 +70,7 @@ impl Rig {
         self.post(&format!("node/{node}/{stimulus}"), &options).await;
     }
 
-    /// What is in a lock: `mode`, `operations`, `writes`, `codes` by slot.
+    /// What is in a lock: `mode`, `operations`, `writes`, `codes` and `dates` by slot.
     pub async fn inside(&self, node: u16) -> Value {
         self.post(&format!("node/{node}/inside"), &json!({})).await
     }

@@ -28,11 +28,19 @@ pub struct Hub {
     pub rig: Rig,
     pub running: Running,
     seq: u64,
-    _dir: TempDir,
+    /// Told, and not yet asked for by [`Hub::told_of`].
+    before: Vec<Value>,
+    config: String,
+    dir: TempDir,
 }
 
 /// Virtual seconds in a second: time-outs of the hub are waited for.
 const SPEED: f64 = 4.0;
+
+async fn start(config: &str, later: Duration) -> Running {
+    let config = Config::parse(config, Path::new("/"), HashMap::new()).expect("a configuration");
+    Running::start(config, Clock::at_speed(SPEED).ahead(later)).await.expect("a hub")
+}
 
 impl Hub {
     pub async fn new() -> Hub {
@@ -41,19 +49,28 @@ impl Hub {
 
     /// With this beside the network in its configuration.
     pub async fn with(devices: &str) -> Hub {
-        let rig = Rig::start().await;
+        Hub::on(Rig::start().await, devices).await
+    }
+
+    pub async fn on(rig: Rig, devices: &str) -> Hub {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = format!(
             "state_dir = {:?}\n[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[zwave]]\nname = \"main\"\nurl = {:?}\n{devices}",
             dir.path(),
             rig.url
         );
-        let config = Config::parse(&config, Path::new("/"), HashMap::new()).expect("a configuration");
-        let running = Running::start(config, Clock::at_speed(SPEED)).await.expect("a hub");
-        let mut hub = Hub { rig, running, seq: 0, _dir: dir };
+        let running = start(&config, Duration::ZERO).await;
+        let mut hub = Hub { rig, running, seq: 0, before: Vec::new(), config, dir };
         while hub.event().await["event_type"] != "connected_account.completed_first_sync" {}
         hub.nothing_is_waited_for().await;
         hub
+    }
+
+    /// The hub stops, and is started again so much later.
+    pub async fn restart(self, later: Duration) -> Hub {
+        self.running.stop(true).await;
+        let running = start(&self.config, later).await;
+        Hub { running, ..self }
     }
 
     fn store(&self) -> &Store {
@@ -117,6 +134,27 @@ impl Hub {
                 return event;
             }
         }
+    }
+
+    /// The next event of this type of this node; what is told of others before keeps until it is asked for.
+    pub async fn told_of(&mut self, of: u16, event_type: &str) -> Value {
+        let id = json!(node(of).device_id(0));
+        let is = |event: &Value| event["device_id"] == id && event["event_type"] == event_type;
+        if let Some(n) = self.before.iter().position(is) {
+            return self.before.remove(n);
+        }
+        loop {
+            let event = self.event().await;
+            if is(&event) {
+                return event;
+            }
+            self.before.push(event);
+        }
+    }
+
+    /// What was told while something else was waited for.
+    pub fn untold(&self) -> &[Value] {
+        &self.before
     }
 
     pub async fn command(&self, command: Command) -> Value {

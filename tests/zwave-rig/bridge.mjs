@@ -32,7 +32,9 @@ export class Bridge {
   /// Starts the server; done when it listens.
   async start() {
     const arguments_ = [PROGRAM, this.stick, "--config", this.config, "--host", "127.0.0.1", "--port", String(this.port), "--disable-dns-sd", "--reconnect"];
-    const child = spawn(process.execPath, arguments_, { stdio: ["ignore", "pipe", "pipe"] });
+    // Locks are told the time of this place.
+    const env = { ...process.env, TZ: "Europe/Vienna" };
+    const child = spawn(process.execPath, arguments_, { stdio: ["ignore", "pipe", "pipe"], env });
     this.child = child;
     this.ended = new Promise((done) => child.on("exit", done));
     let said = "";

@@ -3,12 +3,19 @@
 //   2  door lock on batteries (FLiRS), User Code v2        5  mains-powered loudness sensor
 //   3  door lock with User Credential and Battery v2       6  sleeping door sensor, wakes every hour
 //   4  keypad (Entry Control)                              7  old door lock: Alarm (Notification v1), User Code v1
-import { CommandClass, DoorLockCCOperationSet, DoorLockMode, NotificationCCGet, NotificationCCReport } from "@zwave-js/cc";
+//
+// With --dated:     8  door lock that keeps dates: Schedule Entry Lock v3, Time Parameters, User Code v2
+// With --locks N:  20  and up to 19 + N: door locks with 250 user codes (User Code v2)
+import {
+  CommandClass, DoorLockCCOperationSet, DoorLockMode, NotificationCCGet, NotificationCCReport, ScheduleEntryLockScheduleKind,
+  ScheduleEntryLockSetAction,
+} from "@zwave-js/cc";
+import { ScheduleEntryLockCCEnableSet, ScheduleEntryLockCCYearDayScheduleSet } from "@zwave-js/cc/ScheduleEntryLockCC";
 import { UserCodeCCExtendedUserCodeSet, UserCodeCCGet, UserCodeCCReport, UserCodeCCSet } from "@zwave-js/cc/UserCodeCC";
 import { UserCredentialCCCredentialSet } from "@zwave-js/cc/UserCredentialCC";
 import { CommandClasses as CC } from "@zwave-js/core";
 import { Bytes } from "@zwave-js/shared";
-import { ccCaps } from "@zwave-js/testing";
+import { ccCaps, createMockZWaveRequestFrame } from "@zwave-js/testing";
 import { notify, report } from "./stimuli.mjs";
 
 export const MODE = "DoorLock_currentMode"; // where zwave-js' mock of the Door Lock keeps the bolt
@@ -89,8 +96,44 @@ const motor = {
   },
 };
 
+/// Its clock as it is set, and the dates that it keeps. By its state: `clock` "wrong": an hour off, whatever it is told; `dates` "ignored":
+/// it takes them and keeps none, "rejected".
+const calendar = {
+  handleCC(controller, node, cc) {
+    if (cc.ccId === CC["Time Parameters"] && cc.ccCommand === 0x01) {
+      node.state.set("clock ahead", cc.dateAndTime.getTime() - Date.now());
+      return { action: "ok" };
+    }
+    if (cc.ccId === CC["Time Parameters"] && cc.ccCommand === 0x02) {
+      const t = new Date(clockOf(node));
+      const year = t.getUTCFullYear();
+      return answer(controller, CC["Time Parameters"], 0x03, [
+        year >> 8, year & 0xff, t.getUTCMonth() + 1, t.getUTCDate(), t.getUTCHours(), t.getUTCMinutes(), t.getUTCSeconds(),
+      ]);
+    }
+    if (cc instanceof ScheduleEntryLockCCEnableSet) node.state.set(`dates off ${cc.userId}`, !cc.enabled);
+    if (cc instanceof ScheduleEntryLockCCYearDayScheduleSet) {
+      const how = node.state.get("dates");
+      if (how === "ignored") return { action: "ok" };
+      if (how === "rejected") return { action: "fail" };
+      if (cc.action === ScheduleEntryLockSetAction.Set) node.state.set(`dates off ${cc.userId}`, false);
+    }
+  },
+};
+
+/// What a lock's clock shows now, as if that were UTC.
+export const clockOf = (node) => Date.now() + (node.state.get("clock ahead") ?? 0) + (node.state.get("clock") === "wrong" ? 3_600_000 : 0);
+
+/// The dates that a lock keeps for a user: [from, until] as its clock shows them, or undefined.
+export function datesOf(node, user) {
+  const dates = node.state.get(`ScheduleEntryLock_schedule_${user}_1_${ScheduleEntryLockScheduleKind.YearDay}`);
+  if (!dates || node.state.get(`dates off ${user}`)) return undefined;
+  const time = (edge) => Date.UTC(2000 + dates[`${edge}Year`], dates[`${edge}Month`] - 1, dates[`${edge}Day`], dates[`${edge}Hour`], dates[`${edge}Minute`]);
+  return [time("start"), time("stop")];
+}
+
 /// How a lock mistreats the codes that it is sent, by its state `codes`: "ignored" (it says nothing of it), "rejected", "dies" (of the
-/// next one, having taken it), "hidden" (it keeps them, and shows only asterisks).
+/// next one, having taken it), "hidden" (it keeps them, and shows only asterisks), "doubled" (it keeps them, and says everything twice).
 const keypad = {
   handleCC(controller, node, cc) {
     const written = [UserCodeCCSet, UserCodeCCExtendedUserCodeSet, UserCredentialCCCredentialSet].some((c) => cc instanceof c);
@@ -101,6 +144,19 @@ const keypad = {
     if (written && how === "dies") {
       setTimeout(() => { node.state.set("dead", true); node.autoAckControllerFrames = false; }, 0);
       return;
+    }
+    if (written && how === "doubled") {
+      const { userId, userIdStatus } = cc.userCodes?.[0] ?? cc;
+      setTimeout(async () => {
+        for (let n = 0; n < 2; n++) await notify(controller, node, 6, userIdStatus ? 0x0e : 0x0d, [CC["User Code"], 0x03, userId, userIdStatus]);
+      }, 20);
+    }
+    if (cc instanceof UserCodeCCGet && how === "doubled") {
+      const userIdStatus = node.state.get(`UserCode_userIdStatus_${cc.userId}`) ?? 0;
+      const userCode = node.state.get(`UserCode_userCode_${cc.userId}`) ?? "";
+      const report = () => new UserCodeCCReport({ nodeId: controller.ownNodeId, userId: cc.userId, userIdStatus, userCode });
+      setTimeout(() => node.sendToController(createMockZWaveRequestFrame(report(), { ackRequested: false })), 20);
+      return { action: "sendCC", cc: report() };
     }
     if (cc instanceof UserCodeCCGet && how === "hidden") {
       const userIdStatus = node.state.get(`UserCode_userIdStatus_${cc.userId}`) ?? 0;
@@ -129,19 +185,31 @@ const lockEvents = {
   7: [3, 6, 9], 8: [1, 10, 11], 9: [1],
 };
 
+const userCode = (numUsers) => ccCaps({
+  ccId: CC["User Code"], isSupported: true, version: 2, numUsers, supportedASCIIChars: "0123456789",
+  supportsUserCodeChecksum: true, supportsAdminCode: true, supportedKeypadModes: [0, 1, 2, 3],
+});
+
 function lock(id, batteryVersion, codes, notification = told(lockEvents)) {
   const commandClasses = [...common, doorLock, notification, { ccId: CC.Battery, version: batteryVersion }, ...codes];
-  return { id, capabilities: { ...flirs, specificDeviceClass: 0x03, commandClasses }, behaviors: [motor, keypad] };
+  return { id, capabilities: { ...flirs, specificDeviceClass: 0x03, commandClasses }, behaviors: [motor, keypad, calendar] };
 }
 
 export const readings = { 1: 21.5, 30: 35 }; // by sensor type: air temperature, loudness
 
-export const devices = [
-  lock(2, 1, [ccCaps({
-    ccId: CC["User Code"], isSupported: true, version: 2, numUsers: 20, supportedASCIIChars: "0123456789",
-    supportsUserCodeChecksum: true, supportsAdminCode: true, supportedKeypadModes: [0, 1, 2, 3],
+const dated = [
+  userCode(20), { ccId: CC["Time Parameters"], version: 1 },
+  ccCaps({ ccId: CC["Schedule Entry Lock"], isSupported: true, version: 3, numWeekDaySlots: 1, numYearDaySlots: 1, numDailyRepeatingSlots: 0 }),
+];
+
+/// {dated, locks}: see above.
+export const devices = (more) => [
+  lock(2, 1, [userCode(20)]),
+  lock(3, 2, [ccCaps({
+    ccId: CC["User Credential"], isSupported: true, version: 1, numberOfSupportedUsers: 10, supportedCredentialTypes: new Map([[1, {
+      numberOfCredentialSlots: 10, minCredentialLength: 4, maxCredentialLength: 8, maxCredentialHashLength: 0, supportsCredentialLearn: false,
+    }]]),
   })]),
-  lock(3, 2, [ccCaps({ ccId: CC["User Credential"], isSupported: true, version: 1, numberOfSupportedUsers: 10 })]),
   {
     id: 4,
     capabilities: { ...flirs, specificDeviceClass: 0x0b, commandClasses: [
@@ -165,4 +233,6 @@ export const devices = [
     behaviors: [wakeUp],
   },
   lock(7, 1, [ccCaps({ ccId: CC["User Code"], isSupported: true, version: 1, numUsers: 5 })], { ccId: CC.Notification, isSupported: true, version: 1 }),
+  ...(more.dated ? [lock(8, 1, dated)] : []),
+  ...[...Array(more.locks).keys()].map((n) => lock(20 + n, 1, [userCode(250)])),
 ].map((device) => ({ ...device, behaviors: [silence, battery, notifications, ...device.behaviors] }));

@@ -1,12 +1,13 @@
 // An emulated Z-Wave network under the real driver and the real server, steered over HTTP. Loopback only, free ports only.
 //
-//   node main.mjs [--optimistic]     → {"ready":true,"ws":…,"control":…} on one line, once every node is known to the driver
+//   node main.mjs [--optimistic] [--dated] [--locks N]   → {"ready":true,"ws":…,"control":…} on one line, once every node is known to the driver
 //   POST control/node/2/operate      a stimulus of stimuli.mjs, its options as JSON
 //   POST control/stick/{hang,unplug,plug}      POST control/bridge/{kill,start}
 //   POST control/ask {"command":…}   a command of another client of the server, answered with its result
 //
 // It ends, with all that it started, when its standard input closes: a test that dies leaves nothing behind.
 import { createServer } from "node:http";
+import { parseArgs } from "node:util";
 import { Bridge } from "./bridge.mjs";
 import { startNetwork } from "./network.mjs";
 import { stimuli } from "./stimuli.mjs";
@@ -14,8 +15,11 @@ import { stimuli } from "./stimuli.mjs";
 // The mock throws where a frame is not acknowledged: that is what a dead node is.
 process.on("unhandledRejection", (error) => console.error("not acknowledged:", error?.message ?? error));
 
-const network = await startNetwork();
-const bridge = await Bridge.create(network.url, process.argv.includes("--optimistic"));
+const { values: options } = parseArgs({ options: {
+  optimistic: { type: "boolean", default: false }, dated: { type: "boolean", default: false }, locks: { type: "string", default: "0" },
+} });
+const network = await startNetwork({ dated: options.dated, locks: Number(options.locks) });
+const bridge = await Bridge.create(network.url, options.optimistic);
 
 const end = async () => {
   await bridge.kill();

@@ -42,14 +42,14 @@ function firstFrame(bytes) {
   return bytes.length >= length ? bytes.subarray(0, length) : undefined;
 }
 
-export async function startNetwork() {
+export async function startNetwork(more) {
   const state = { hung: false };
   const { serial, port: mockPort } = await createAndOpenMockedZWaveSerialPort();
   const controller = await MockController.create({ homeId: HOME_ID, ownNodeId: 1, mockPort, serial });
   controller.capabilities.supportedFunctionTypes.push(FunctionType.IsFailedNode, FunctionType.RemoveFailedNode);
   controller.defineBehavior(...createDefaultMockControllerBehaviors());
   controller.defineBehavior(stick(state));
-  for (const device of devices) {
+  for (const device of devices(more)) {
     const node = await MockNode.create({ ...device, controller });
     controller.addNode(node);
     node.defineBehavior(...createDefaultMockNodeBehaviors());

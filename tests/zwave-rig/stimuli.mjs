@@ -3,7 +3,7 @@ import { DoorLockCCOperationReport, DoorLockMode, MultilevelSensorCCReport, Noti
 import { CommandClasses as CC } from "@zwave-js/core";
 import { Bytes } from "@zwave-js/shared";
 import { createMockZWaveRequestFrame } from "@zwave-js/testing";
-import { MODE, batteryReport, bytesOf, readings } from "./devices.mjs";
+import { MODE, batteryReport, bytesOf, clockOf, datesOf, readings } from "./devices.mjs";
 
 const say = (node, cc) => node.sendToController(createMockZWaveRequestFrame(cc, { ackRequested: false }));
 const { Secured, Unsecured } = DoorLockMode;
@@ -34,6 +34,18 @@ const OPERATIONS = {
 /// The user as real locks tell it: a whole User Code Report, or (`short`) the bare number.
 const userParameters = (user, short) => (short ? [user] : [CC["User Code"], 0x03, user, 1]);
 
+/// The codes in a lock by their slots.
+function codesOf(node) {
+  const codes = {};
+  for (const [key, value] of node.state) {
+    const slot = /^UserCode_userCode_(\d+)$/.exec(key)?.[1];
+    if (slot && value !== undefined) codes[slot] = typeof value === "string" ? value : Buffer.from(value).toString();
+    const credential = /^UserCredential_cred_1_(\d+)$/.exec(key)?.[1];
+    if (credential) codes[credential] = Buffer.from(value.credentialData).toString();
+  }
+  return codes;
+}
+
 export const stimuli = {
   /// {name, user?, short?, repeat?, order?: "value first" | "no value" | "no notification"}
   async operate(controller, node, { name, user, short, repeat = 1, order, sequence }) {
@@ -52,16 +64,25 @@ export const stimuli = {
   async drift(_controller, node, { locked }) { node.state.set(MODE, locked ? Secured : Unsecured); },
   /// {jams, stands, mute, codes}: how it behaves from now on; see devices.mjs.
   async behave(_controller, node, how) { for (const [what, value] of Object.entries(how)) node.state.set(what, value); },
-  /// What is in the lock: {mode, operations, writes, codes: {slot: digits}}.
+  /// {code, ahead?}: somebody types it, when the lock's clock is so many minutes further. The lock opens to it, or refuses and says why.
+  async types(controller, node, { code, ahead = 0 }) {
+    const slots = Object.entries(codesOf(node)).filter(([, held]) => held === code).map(([slot]) => Number(slot));
+    if (!slots.length) return notify(controller, node, 6, 0x14);
+    const [slot] = slots;
+    const now = clockOf(node) + ahead * 60_000;
+    const dates = datesOf(node, slot);
+    if (dates && (now < dates[0] || now >= dates[1])) return notify(controller, node, 6, 0x30, userParameters(slot));
+    await stimuli.operate(controller, node, { name: "keypad_unlock", user: slot });
+  },
+  /// What is in the lock: {mode, operations, writes, codes: {slot: digits}, dates: {slot: [from, until]}}, dates as its clock shows them.
   async inside(_controller, node) {
-    const codes = {};
-    for (const [key, value] of node.state) {
-      const slot = /^UserCode_userCode_(\d+)$/.exec(key)?.[1];
-      if (slot && value !== undefined) codes[slot] = typeof value === "string" ? value : Buffer.from(value).toString();
-      const credential = /^UserCredential_cred_1_(\d+)$/.exec(key)?.[1];
-      if (credential) codes[credential] = Buffer.from(value.credentialData).toString();
+    const codes = codesOf(node);
+    const dates = {};
+    for (const slot of Array(256).keys()) {
+      const kept = datesOf(node, slot)?.map((time) => new Date(time).toISOString().slice(0, 16));
+      if (kept) dates[slot] = kept;
     }
-    return { mode: node.state.get(MODE), operations: node.state.get("operations") ?? 0, writes: node.state.get("writes") ?? 0, codes };
+    return { mode: node.state.get(MODE), operations: node.state.get("operations") ?? 0, writes: node.state.get("writes") ?? 0, codes, dates };
   },
   /// {type, level}: an Alarm Report of version 1.
   alarm: (controller, node, { type, level }) => say(node, bytesOf(controller, CC.Notification, 0x05, [type, level])),
@@ -75,11 +96,11 @@ export const stimuli = {
     readings[type] = value;
     await say(node, new MultilevelSensorCCReport({ nodeId: controller.ownNodeId, type, scale, value }));
   },
-  /// {slot, code?}: a code was programmed (or without `code` erased) at the keypad.
-  async program(controller, node, { slot, code }) {
+  /// {slot, code?, silent?}: a code was programmed (or without `code` erased) at the keypad. `silent`: nobody is told.
+  async program(controller, node, { slot, code, silent }) {
     node.state.set(`UserCode_userCode_${slot}`, code);
     node.state.set(`UserCode_userIdStatus_${slot}`, code ? UserIDStatus.Enabled : UserIDStatus.Available);
-    await notify(controller, node, 6, code ? 0x0e : 0x0d, userParameters(slot));
+    if (!silent) await notify(controller, node, 6, code ? 0x0e : 0x0d, userParameters(slot));
   },
   /// {event, digits?}: an Entry Control Notification.
   async entry(controller, node, { event, digits = "" }) {

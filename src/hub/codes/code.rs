@@ -1,10 +1,10 @@
-//! One access code: what is wanted of it, what the lock reports of it, and how the world sees it.
+//! One access code: what is wanted of it, and what the lock reports of it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::event::Issue;
+use super::schedule::{AHEAD, Frame, Keeper, OnLock};
 use crate::signal::{DeviceKey, Secret};
 use crate::time::Wall;
 
@@ -27,6 +27,15 @@ pub struct Code {
     pub digits: Option<Secret>,
     pub starts_at: Option<Wall>,
     pub ends_at: Option<Wall>,
+    /// Who keeps it to its dates.
+    #[serde(default)]
+    pub keeper: Keeper,
+    /// What dates the lock was last seen to keep for its slot.
+    #[serde(default)]
+    pub schedule: OnLock,
+    /// By whose clocks those are.
+    #[serde(default)]
+    pub place: Option<chrono_tz::Tz>,
     pub created_at: Wall,
     pub allows_external: bool,
     pub uses_pool: bool,
@@ -50,8 +59,11 @@ pub struct Code {
     pub tried: Vec<Held>,
     /// When the slot was first written for this code.
     pub written_at: Option<Wall>,
-    /// What the world was told to be set.
+    /// What the world was told to be set, or to be there ahead of its time.
     pub told: Option<Held>,
+    /// It was told to be there ahead of its time, within these dates, and not yet to be set.
+    #[serde(default)]
+    pub told_ahead: Option<Frame>,
     pub problem: Option<Problem>,
     pub episode: Episode,
     /// When the lock was last seen to hold it.
@@ -117,6 +129,9 @@ impl Code {
             digits: None,
             starts_at: None,
             ends_at: None,
+            keeper: Keeper::Hub,
+            schedule: OnLock::Unknown,
+            place: None,
             created_at,
             allows_external: false,
             uses_pool: false,
@@ -133,6 +148,7 @@ impl Code {
             tried: Vec::new(),
             written_at: None,
             told: None,
+            told_ahead: None,
             problem: None,
             episode: Episode::default(),
             compared_at: None,
@@ -143,15 +159,52 @@ impl Code {
         self.ends_at.is_some_and(|end| end <= now)
     }
 
-    /// Whether the lock should hold it now.
-    pub fn is_wanted(&self, now: Wall) -> bool {
-        let begun = self.starts_at.is_none_or(|start| start <= now);
-        self.managed && !self.deleting && !self.left_alone && begun && !self.has_ended(now)
+    /// Whether the lock should open to it now, if nothing else is against it. Its schedule begins with a whole minute.
+    pub fn has_begun(&self, now: Wall) -> bool {
+        let from = match self.keeper {
+            Keeper::Lock => self.frame().map(|frame| frame.from),
+            Keeper::Hub | Keeper::Beside => self.starts_at,
+        };
+        from.is_none_or(|from| from <= now)
     }
 
-    /// Whether the lock confirmed the digits that are wanted.
+    /// When it is due on the lock: when it begins, or ahead of that where the lock itself waits for it.
+    pub fn due_at(&self) -> Option<Wall> {
+        let ahead = if self.keeper == Keeper::Lock { AHEAD } else { 0 };
+        self.starts_at.map(|start| Wall(start.0 - ahead))
+    }
+
+    /// Whether the lock should hold it now.
+    pub fn is_wanted(&self, now: Wall) -> bool {
+        let due = self.due_at().is_none_or(|due| due <= now);
+        self.managed && !self.deleting && !self.left_alone && due && !self.has_ended(now)
+    }
+
+    /// Whether the lock confirmed what is wanted: the digits, and the dates where it keeps any.
     pub fn is_set(&self) -> bool {
+        self.has_digits() && !self.lacks_schedule()
+    }
+
+    fn has_digits(&self) -> bool {
         self.reported == Reported::Set && self.held.as_ref().is_some_and(|held| held.digits == self.digits)
+    }
+
+    /// The dates that the lock is to keep for it, where it can keep any.
+    pub fn schedule_aim(&self) -> Option<OnLock> {
+        match self.keeper {
+            Keeper::Hub => None,
+            Keeper::Beside => Some(OnLock::None),
+            Keeper::Lock => Some(self.frame().map_or(OnLock::None, OnLock::Frame)),
+        }
+    }
+
+    /// Whether the lock has to be told other dates, or none, for its slot.
+    pub fn lacks_schedule(&self) -> bool {
+        self.schedule_aim().is_some_and(|aim| aim != self.schedule)
+    }
+
+    pub fn frame(&self) -> Option<Frame> {
+        Frame::of(self.starts_at, self.ends_at, self.created_at)
     }
 
     /// Whether something of ours is in the slot, or may be.
@@ -194,125 +247,13 @@ impl Code {
     /// The slot is not this code's any more.
     pub fn lose_slot(&mut self) {
         (self.slot, self.reported, self.held, self.told) = (None, Reported::Unknown, None, None);
-        self.written_at = None;
+        (self.schedule, self.told_ahead, self.written_at) = (OnLock::Unknown, None, None);
         self.tried.clear();
     }
 
     pub fn begin_anew(&mut self) {
         (self.left_alone, self.overwritten, self.problem) = (false, 0, None);
         self.episode = Episode { wants: self.episode.wants, ..Episode::default() };
-    }
-
-    /// In Seam's words.
-    pub fn status(&self, now: Wall) -> &'static str {
-        match (self.managed, self.is_wanted(now)) {
-            (false, _) => "set",
-            (true, true) if self.is_set() => "set",
-            (true, true) => "setting",
-            (true, false) if self.slot.is_some() => "removing",
-            (true, false) => "unset",
-        }
-    }
-
-    pub fn errors(&self) -> Vec<Issue> {
-        let Some(Problem { why, since }) = self.problem else { return Vec::new() };
-        let (code, message) = match why {
-            Why::Duplicate => ("duplicate_code_on_device", "Another code on the lock has the same digits."),
-            Why::NoSpace => ("no_space_for_access_code_on_device", "All slots that the hub may write are taken."),
-            Why::Conflict => (
-                "conflicting_external_modification",
-                "Somebody else keeps changing the code on the lock: it is left alone.",
-            ),
-            Why::Hidden => ("provider_issue", "The lock does not show the digits of this code."),
-            Why::NotOurs => ("insufficient_permissions", "The hub may not write the slot of this code."),
-            Why::Refused | Why::Unreachable | Why::Ignored => {
-                let message = match why {
-                    Why::Refused => "The lock refused what was asked of it.",
-                    Why::Unreachable => "The lock does not answer.",
-                    _ => "The lock said that it did it, and did not.",
-                };
-                let code = if self.episode.wants { "failed_to_set_on_device" } else { "failed_to_remove_from_device" };
-                (code, message)
-            }
-        };
-        vec![Issue::error(Some(since), code, message)]
-    }
-
-    pub fn warnings(&self) -> Vec<Issue> {
-        let mut warnings = Vec::new();
-        if let Some(since) = self.episode.delay_told {
-            let (code, message) = match self.episode.wants {
-                true => ("delay_in_setting_on_device", "Setting the code on the lock takes longer than usual."),
-                false => ("delay_in_removing_from_device", "Removing the code from the lock takes longer than usual."),
-            };
-            warnings.push(Issue::warning(Some(since), code, message));
-        }
-        if self.pulled.is_some() {
-            let message = "A backup code stands in for this one.";
-            warnings.push(Issue::warning(Some(self.created_at), "using_backup_access_code", message));
-        }
-        if self.deleting {
-            let message = "The code is being taken from the lock.";
-            warnings.push(Issue::warning(Some(self.created_at), "being_deleted", message));
-        }
-        warnings
-    }
-
-    /// As Seam shapes it, digits included; `slot` beside it.
-    pub fn view(&self, workspace_id: Uuid, backup_available: bool, now: Wall) -> Value {
-        let date = |date: Option<Wall>| date.map(|d| d.to_string());
-        let mut errors = json!(self.errors());
-        for error in errors.as_array_mut().into_iter().flatten() {
-            error["is_access_code_error"] = true.into();
-        }
-        let status = self.status(now);
-        let mut view = json!({
-            "access_code_id": self.access_code_id,
-            "workspace_id": workspace_id,
-            "device_id": self.device_id,
-            "name": self.name,
-            "code": self.digits,
-            "type": if self.starts_at.is_some() || self.ends_at.is_some() { "time_bound" } else { "ongoing" },
-            "created_at": self.created_at.to_string(),
-            "errors": errors,
-            "warnings": self.warnings(),
-            "is_managed": self.managed,
-            "status": status,
-            "slot": self.slot,
-        });
-        if view["type"] == "time_bound" {
-            view["starts_at"] = json!(date(self.starts_at).unwrap_or_else(|| self.created_at.to_string()));
-            view["ends_at"] = json!(date(self.ends_at));
-        }
-        if self.managed {
-            let mutation = match status {
-                "setting" if self.told.is_none() => Some(("creating", "The code is being set on the lock.")),
-                "removing" => Some(("deleting", "The code is being removed from the lock.")),
-                _ => None,
-            };
-            let mutations: Vec<Value> = mutation
-                .map(|(code, message)| {
-                    json!({"created_at": self.created_at.to_string(), "mutation_code": code, "message": message})
-                })
-                .into_iter()
-                .collect();
-            let more = json!({
-                "common_code_key": self.common_code_key,
-                "is_backup": self.is_backup,
-                "is_backup_access_code_available": backup_available,
-                "is_external_modification_allowed": self.allows_external,
-                "is_one_time_use": false,
-                "is_offline_access_code": false,
-                "is_scheduled_on_device": false,
-                "is_waiting_for_code_assignment": false,
-                "pulled_backup_access_code_id": self.pulled,
-                "pending_mutations": mutations,
-            });
-            if let (Some(view), Value::Object(more)) = (view.as_object_mut(), more) {
-                view.extend(more);
-            }
-        }
-        view
     }
 
     pub fn from_row(mut row: Value) -> Option<Code> {

@@ -1,12 +1,14 @@
 //! What a lock's answers and notices mean for its codes.
 
 use super::code::{Code, Reported, Why};
-use super::table::{ECHO, Kind, Op, Table};
+use super::delays::FAILURES;
+use super::schedule::{self, Keeper, OnLock};
+use super::table::{ClockSet, ECHO, Kind, Op, Table};
 use super::{Confirmation, Content};
 use crate::event::EventType;
 use crate::hub::Device;
 use crate::hub::tell::Teller;
-use crate::signal::{CodeNotice, Outcome, Secret};
+use crate::signal::{CodeNotice, LockTime, Outcome, Schedule, Secret};
 use crate::time::Wall;
 
 /// Somebody else changed or erased a code so often: after that it is left alone.
@@ -29,6 +31,17 @@ enum Found {
 impl Table {
     /// A notice of the lock, or the answer to what it was asked.
     pub fn heard(&mut self, notice: &CodeNotice, device: &mut Device, teller: &mut Teller<'_>) {
+        match notice {
+            CodeNotice::Clock(time) => return self.clock_shows(*time, device, teller),
+            CodeNotice::Place { standard, summer } => {
+                let ahead = schedule::offset(teller.now.wall, device.place(teller.settings)) / 60;
+                if let Some(op) = self.op.as_mut().filter(|op| op.kind == Kind::Clock) {
+                    op.misplaced = ![*standard, *summer].map(i32::from).contains(&ahead);
+                }
+                return;
+            }
+            _ => {}
+        }
         let Some(op) = self.op.as_mut().filter(|op| Some(op.slot) == slot_of(notice)) else {
             return self.told_by_lock(notice, device, teller);
         };
@@ -41,6 +54,7 @@ impl Table {
                 let reason = if op.duplicate { Outcome::Duplicate } else { *reason };
                 self.refused(reason, device, teller);
             }
+            (CodeNotice::Schedule { schedule, .. }, Kind::Schedule) => self.dates_are(*schedule, device, teller),
             // Of what is written only the reading after it counts.
             (CodeNotice::Slot { .. } | CodeNotice::Hidden { .. }, kind) if kind == Kind::Read || op.accepted => {
                 self.read(&Content::of(notice), device, teller);
@@ -73,6 +87,9 @@ impl Table {
         let unread = op.kind == Kind::Read && reason == Outcome::Refused;
         match reason {
             Outcome::LinkDown => {}
+            Outcome::Refused if matches!(op.kind, Kind::Schedule | Kind::Clock) => {
+                self.keeps_no_dates(&op, Why::Refused, device, teller);
+            }
             _ if !entry.code.managed => self.cannot_convert(op.code, Why::Unreachable, device, teller),
             Outcome::Refused if unread && confirmation != Confirmation::ReadBack => {
                 entry.soft.read_at = Some(teller.now.mono);
@@ -108,6 +125,10 @@ impl Table {
         if op.kind != Kind::Read {
             entry.soft.echo_until = Some(now.mono + ECHO);
         }
+        // It may have forgotten the dates of a slot that was written: they are not believed to be there any more.
+        if op.kind == Kind::Clear || op.kind == Kind::Write && entry.code.keeper == Keeper::Lock {
+            entry.code.schedule = OnLock::Unknown;
+        }
         if !entry.code.managed {
             entry.code.compared_at = Some(now.wall);
             return self.found_there(op.slot, content, device, teller);
@@ -119,6 +140,56 @@ impl Table {
             Found::Foreign => self.belongs_to_another(op.slot, content, device, teller),
             Found::Modified => self.modified(op.slot, content, device, teller),
             Found::Erased => self.erased(op.slot, device, teller),
+        }
+    }
+
+    /// The dates of a slot were written and read.
+    fn dates_are(&mut self, schedule: Option<Schedule>, device: &mut Device, teller: &mut Teller<'_>) {
+        let Some(op) = self.op.take() else { return };
+        self.answered();
+        if schedule != op.schedule {
+            return self.keeps_no_dates(&op, Why::Ignored, device, teller);
+        }
+        if schedule.is_some() {
+            self.untimely.reset();
+            device.codes.untimely_until = None;
+        }
+        if let Some(entry) = self.entries.get_mut(&op.code) {
+            entry.code.schedule = op.dates.0;
+        }
+    }
+
+    /// The lock's clock was set and looked at.
+    fn clock_shows(&mut self, time: Option<LockTime>, device: &mut Device, teller: &mut Teller<'_>) {
+        let Some(op) = self.op.take_if(|op| op.kind == Kind::Clock) else { return };
+        let (now, wall) = (teller.now.mono, teller.now.wall);
+        let place = device.place(teller.settings);
+        if !op.misplaced && time.is_some_and(|time| schedule::is_right(time, wall, place)) {
+            self.answered();
+            self.untimely.reset();
+            self.clock = Some(ClockSet { at: now, offset: schedule::offset(wall, place) });
+        } else {
+            self.keeps_no_dates(&op, Why::Ignored, device, teller);
+        }
+    }
+
+    /// The lock did not take dates, or its clock is wrong. When that does not end, the hub keeps them.
+    fn keeps_no_dates(&mut self, op: &Op, why: Why, device: &mut Device, teller: &mut Teller<'_>) {
+        let dice = self.draw(teller);
+        let Some(entry) = self.entries.get_mut(&op.code) else { return };
+        let erases = op.kind == Kind::Schedule && op.schedule.is_none();
+        match (erases, op.dates.1) {
+            // One that keeps no dates has none to erase.
+            (true, OnLock::Unknown | OnLock::None) if why == Why::Refused => entry.code.schedule = OnLock::None,
+            (true, _) => entry.fail(why, dice, device, teller),
+            (false, _) => {
+                entry.soft.retry_at = Some(teller.now.mono + self.untimely.pause(dice as u64));
+                if self.untimely.failures() >= FAILURES {
+                    self.untimely.reset();
+                    device.codes.is_untimely(teller.now.wall);
+                    entry.soft.retry_at = None;
+                }
+            }
         }
     }
 
@@ -136,10 +207,10 @@ impl Table {
                 let added = matches!(notice, CodeNotice::Added { .. });
                 match self.at(*slot) {
                     Some(entry) if entry.code.managed => {
-                        let echo = entry.soft.echo_until.is_some_and(|until| now <= until);
-                        entry.soft.check |= !echo;
-                        if !echo {
-                            entry.soft.read_at = None;
+                        // What was just written, or somebody at the keypad: then, and once, it is read.
+                        match entry.soft.echo_until.filter(|until| now <= *until) {
+                            Some(until) => entry.soft.check_at = Some(until),
+                            None => (entry.soft.check, entry.soft.read_at) = (true, None),
                         }
                     }
                     _ => {
@@ -166,6 +237,9 @@ impl Table {
             CodeNotice::Accepted { .. }
             | CodeNotice::Refused { .. }
             | CodeNotice::Duplicate { .. }
+            | CodeNotice::Schedule { .. }
+            | CodeNotice::Place { .. }
+            | CodeNotice::Clock(_)
             | CodeNotice::Typed { .. } => {}
         }
     }
@@ -192,7 +266,7 @@ impl Table {
     fn erased(&mut self, slot: u16, device: &mut Device, teller: &mut Teller<'_>) {
         let dice = self.draw(teller);
         let Some(entry) = self.at(slot) else { return };
-        entry.code.told = None;
+        (entry.code.told, entry.code.told_ahead, entry.code.schedule) = (None, None, OnLock::Unknown);
         entry.code.overwritten += 1;
         entry.tell(EventType::AccessCodeDeletedExternalToSeam, device, teller, |_, _| {});
         if entry.code.allows_external {
@@ -227,7 +301,7 @@ impl Code {
         if let Content::Digits(digits) = content {
             self.tried.push(super::code::Held { digits: Some(digits.clone()) });
         }
-        (self.reported, self.held) = (Reported::Full, None);
+        (self.reported, self.held, self.schedule) = (Reported::Full, None, OnLock::Unknown);
     }
 }
 
@@ -249,7 +323,7 @@ fn judge(code: &mut Code, content: &Content, op: &Op, confirmation: Confirmation
             match kind {
                 Kind::Write => Found::Wrong(Why::Ignored),
                 Kind::Read if was_set && wanted => Found::Erased,
-                Kind::Read | Kind::Clear => Found::Right,
+                _ => Found::Right,
             }
         }
         (Content::Digits(digits), kind) if code.wrote(digits) => {
@@ -257,7 +331,7 @@ fn judge(code: &mut Code, content: &Content, op: &Op, confirmation: Confirmation
             match kind {
                 Kind::Write if op.digits.as_ref() != Some(digits) => Found::Wrong(Why::Ignored),
                 Kind::Clear => Found::Wrong(Why::Ignored),
-                Kind::Read | Kind::Write => Found::Right,
+                _ => Found::Right,
             }
         }
         // The lock made something else of what it took.
@@ -266,7 +340,7 @@ fn judge(code: &mut Code, content: &Content, op: &Op, confirmation: Confirmation
             Found::Wrong(Why::Ignored)
         }
         (Content::Digits(_), Kind::Read) if was_set && wanted => Found::Modified,
-        (Content::Digits(_), Kind::Read | Kind::Clear) => Found::Foreign,
+        (Content::Digits(_), _) => Found::Foreign,
         (Content::Hidden | Content::Unread, Kind::Write) => {
             code.confirm(op.digits.clone(), now);
             Found::Right
@@ -275,7 +349,7 @@ fn judge(code: &mut Code, content: &Content, op: &Op, confirmation: Confirmation
             code.reported = Reported::Full;
             Found::Wrong(Why::Ignored)
         }
-        (Content::Hidden | Content::Unread, Kind::Read) if ours => {
+        (Content::Hidden | Content::Unread, _) if ours => {
             if was_set {
                 code.compared_at = Some(now);
             } else {
@@ -283,7 +357,7 @@ fn judge(code: &mut Code, content: &Content, op: &Op, confirmation: Confirmation
             }
             Found::Right
         }
-        (Content::Hidden | Content::Unread, Kind::Read) => Found::Foreign,
+        (Content::Hidden | Content::Unread, _) => Found::Foreign,
     }
 }
 
@@ -306,7 +380,8 @@ fn slot_of(notice: &CodeNotice) -> Option<u16> {
         | CodeNotice::Slot { slot, .. }
         | CodeNotice::Hidden { slot }
         | CodeNotice::Accepted { slot }
+        | CodeNotice::Schedule { slot, .. }
         | CodeNotice::Refused { slot, .. } => Some(*slot),
-        CodeNotice::AllDeleted | CodeNotice::Typed { .. } => None,
+        CodeNotice::AllDeleted | CodeNotice::Place { .. } | CodeNotice::Clock(_) | CodeNotice::Typed { .. } => None,
     }
 }

@@ -8,15 +8,21 @@
 //! ```
 //!
 //! What it promises: in the end the lock holds what is wanted; what nobody here wrote is never touched; each step is told once,
-//! when the lock has confirmed it; no lock waits for another. One file a concern: [`code`] is a code and its view, [`table`] drives a
-//! lock, [`learn`] judges its answers, [`found`] has the codes of others, [`pool`] the spare ones, [`wishes`] the users.
+//! when the lock has confirmed it; no lock waits for another. One file a concern: [`code`] is a code and [`view`] what is seen of it,
+//! [`schedule`] the dates that a lock keeps itself, [`table`] drives a lock, [`learn`] judges its answers, [`found`] has the codes of
+//! others, [`pool`] the spare ones, [`wishes`] the users.
 
+mod ask;
 mod code;
+mod delays;
 mod draft;
 mod found;
+mod keep;
 mod learn;
 mod pool;
+mod schedule;
 mod table;
+mod view;
 mod wishes;
 
 use std::collections::BTreeMap;
@@ -61,6 +67,8 @@ pub struct CodeSettings {
     pub confirmation: Option<Confirmation>,
     /// Spare codes that are kept on the lock.
     pub backup: u8,
+    /// Dates are the hub's business, also on a lock that could keep them.
+    pub dates_by_hub: bool,
 }
 
 /// What is known of how a lock keeps codes.
@@ -70,6 +78,8 @@ pub struct LockCodes {
     pub settings: CodeSettings,
     /// It was seen to answer with a mask.
     pub hidden: bool,
+    /// It did not keep dates that it was given: until then the hub does.
+    pub untimely_until: Option<Wall>,
 }
 
 /// Slots of a lock that does not say how many it has.
@@ -89,6 +99,17 @@ impl LockCodes {
         self.hidden = true;
     }
 
+    /// Whether a lock that could keep dates is given any.
+    fn lock_keeps_dates(&self, now: Wall) -> bool {
+        !self.settings.dates_by_hub && self.untimely_until.is_none_or(|until| until <= now)
+    }
+
+    /// It does not keep dates: the hub does, for a day.
+    fn is_untimely(&mut self, now: Wall) {
+        const DAY: i64 = 24 * 3600 * 1000;
+        self.untimely_until = Some(Wall(now.0 + DAY));
+    }
+
     /// The slots that the hub may read and write.
     pub fn slots(&self, description: &Description) -> RangeInclusive<u16> {
         let (first, last) = self.settings.slots.unwrap_or((1, description.code_slots.unwrap_or(SLOTS)));
@@ -101,12 +122,16 @@ impl LockCodes {
 
     /// As devices show it.
     pub fn view(&self, description: &Description) -> Option<Value> {
-        let slots = self.slots(description);
+        let (slots, lengths) = (self.slots(description), self.lengths(description));
+        // Until it keeps dates again, it is one that does not.
+        let by_lock = description.code_schedules == Some(true) && self.lock_keeps_dates(Wall::default());
         self.writes().then(|| {
             serde_json::json!({
                 "codes": "manage",
                 "slots": format!("{}-{}", slots.start(), slots.end()),
+                "lengths": [lengths.start(), lengths.end()],
                 "confirmation": self.confirmation(),
+                "schedules": if by_lock { "lock" } else { "hub" },
             })
         })
     }

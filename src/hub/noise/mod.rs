@@ -124,7 +124,7 @@ pub fn due(device: &mut Device, teller: &mut Teller<'_>) -> bool {
 fn judge(device: &mut Device, teller: &mut Teller<'_>) -> bool {
     let Some(level) = device.noise.level else { return false };
     let now = teller.now;
-    let zone = device.time_zone.unwrap_or(teller.settings.time_zone);
+    let zone = device.place(teller.settings);
     let mut next: Option<Mono> = None;
     let mut crossed = Vec::new();
     let mut changed = false;

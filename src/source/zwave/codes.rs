@@ -6,6 +6,8 @@
 //! | erase | `clear` | `delete_user`, which takes its credentials along |
 //! | read | `get` | `get_credential` |
 //!
+//! Where a lock keeps dates ([`schedules`]), those of a slot are erased with its code.
+//!
 //! User Code goes by the command class itself: the driver's `set_value` would read back a second time. What was written is always
 //! read back, also where the lock said that it took it: a lock that ignores a code says the same (zwave-js #1393).
 //!
@@ -14,6 +16,7 @@
 use serde_json::{Value, json};
 
 use super::radio::Task;
+use super::schedules;
 use super::wire::{Answer, buffer, cc};
 use crate::signal::{CodeNotice, Description, Outcome, Secret};
 
@@ -34,23 +37,35 @@ pub enum Step {
     Write,
     Erase,
     Read,
+    /// Of dates and clocks: see [`super::schedules`].
+    SetDates,
+    DisableDates,
+    EraseDates,
+    GetDates,
+    SetClock,
+    GetPlace,
+    GetClock,
 }
 
-/// The `n`th command of a task; none after its last.
-pub fn step(task: &Task, keeping: Keeping, n: u8) -> Option<Step> {
+/// The `n`th command of a task; none after its last. Where the lock keeps dates, they go with a code that is erased.
+pub fn step(task: &Task, keeping: Keeping, dated: bool, n: u8) -> Option<Step> {
     let steps: &[Step] = match (task, keeping) {
         (Task::Write { digits: Some(_), .. }, Keeping::UserCode) => &[Step::Write, Step::Read],
         (Task::Write { digits: Some(_), .. }, Keeping::Credential) => &[Step::User, Step::Write, Step::Read],
+        (Task::Write { digits: None, .. }, _) if dated => &[Step::Erase, Step::EraseDates, Step::Read],
         (Task::Write { digits: None, .. }, _) => &[Step::Erase, Step::Read],
         (Task::Read { .. }, _) => &[Step::Read],
+        (Task::Schedule { schedule: Some(_), .. }, _) => &[Step::SetDates, Step::GetDates],
+        (Task::Schedule { schedule: None, .. }, _) => &[Step::DisableDates, Step::EraseDates, Step::GetDates],
+        (Task::Clock { .. }, _) => &[Step::SetClock, Step::GetPlace, Step::GetClock],
         (Task::Lock { .. }, _) => &[],
     };
     steps.get(usize::from(n)).copied()
 }
 
 /// The command, but for its id and its node.
-pub fn command(step: Step, keeping: Keeping, slot: u16, digits: Option<&Secret>) -> Value {
-    let digits = digits.map_or("", Secret::reveal);
+pub fn command(step: Step, keeping: Keeping, slot: u16, task: &Task) -> Value {
+    let digits = if let Task::Write { digits: Some(digits), .. } = task { digits.reveal() } else { "" };
     let user_code = |method: &str, args: Value| json!({"command": "endpoint.invoke_cc_api", "commandClass": cc::USER_CODE, "methodName": method, "args": args});
     let access = |command: &str| json!({"command": format!("endpoint.access_control.{command}"), "userId": slot, "credentialType": PIN, "credentialSlot": slot});
     match (step, keeping) {
@@ -70,13 +85,16 @@ pub fn command(step: Step, keeping: Keeping, slot: u16, digits: Option<&Secret>)
         }
         (Step::Erase, Keeping::Credential) => access("delete_user"),
         (Step::Read, Keeping::Credential) => access("get_credential"),
+        (step, _) => {
+            schedules::command(step, slot, if let Task::Schedule { schedule, .. } = task { *schedule } else { None })
+        }
     }
 }
 
 /// Whether the lock, or the driver, refused a write.
 pub fn refusal(step: Step, keeping: Keeping, answer: &Answer) -> Option<Outcome> {
     match (step, keeping) {
-        (Step::Read, _) => None,
+        (Step::Read | Step::GetDates | Step::SetClock | Step::GetPlace | Step::GetClock, _) => None,
         (_, Keeping::UserCode) => {
             // The status of a supervised command: not supported, or failed. Without one nobody knows.
             let status = answer.result.pointer("/response/status").and_then(Value::as_u64);
@@ -195,7 +213,7 @@ mod tests {
             [None, Some(Outcome::Duplicate), Some(Outcome::Refused)]
         );
         let write = Task::Write { slot: 7, digits: Some(Secret::new("0815")) };
-        let steps = |keeping| (0..4).map_while(|n| step(&write, keeping, n)).collect::<Vec<_>>();
+        let steps = |keeping| (0..4).map_while(|n| step(&write, keeping, true, n)).collect::<Vec<_>>();
         assert_eq!(steps(Keeping::UserCode), [Step::Write, Step::Read]);
         assert_eq!(steps(Keeping::Credential), [Step::User, Step::Write, Step::Read]);
     }

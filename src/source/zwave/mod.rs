@@ -12,6 +12,7 @@ mod map;
 mod node;
 mod orders;
 mod radio;
+mod schedules;
 pub mod socket;
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,10 @@ pub struct Node {
     pub is_door_lock: bool,
     /// Its codes are credentials of users (User Credential), not user codes.
     pub keeps_credentials: bool,
+    /// It keeps the dates of user codes (Schedule Entry Lock), by a clock that can be set.
+    pub keeps_dates: bool,
+    /// That clock is read in UTC.
+    pub clock_is_utc: bool,
     pub is_keypad: bool,
     is_bell: bool,
     manufacturer: Option<u16>,
@@ -155,6 +159,9 @@ impl Node {
         self.is_bell = [label.as_deref().unwrap_or_default(), &about].iter().any(|t| t.to_lowercase().contains("bell"));
         self.is_door_lock = supports(cc::DOOR_LOCK);
         self.keeps_credentials = supports(cc::USER_CREDENTIAL);
+        self.clock_is_utc = supports(cc::TIME_PARAMETERS);
+        let has_clock = [cc::TIME_PARAMETERS, cc::CLOCK, cc::TIME].into_iter().any(supports);
+        self.keeps_dates = supports(cc::SCHEDULE_ENTRY_LOCK) && has_clock && !self.keeps_credentials;
         self.is_lock = self.is_door_lock || supports(cc::LOCK);
         self.is_keypad = !self.is_lock && supports(cc::ENTRY_CONTROL);
         let values: Vec<ValueState> =
@@ -186,6 +193,7 @@ impl Node {
             can_lock: known.map(|()| self.is_lock),
             code_slots: slots,
             code_digits: None,
+            code_schedules: known.map(|()| self.keeps_dates),
             fingerprint: fingerprint(state),
         }
     }

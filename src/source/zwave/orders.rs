@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Bridge;
 use super::codes::{self, Keeping, Step};
 use super::radio::{Flight, Task};
+use super::schedules;
 use super::wire::{Answer, cc};
 use crate::hub::{Action, Input};
 use crate::signal::{CodeNotice, DeviceKey, LockState, Outcome, Signal};
@@ -57,6 +58,10 @@ impl Bridge {
             }
             Action::ClearCode { device, slot } => (device, Task::Write { slot: *slot, digits: None }),
             Action::ReadCode { device, slot } => (device, Task::Read { slot: *slot }),
+            Action::SetSchedule { device, slot, schedule } => {
+                (device, Task::Schedule { slot: *slot, schedule: *schedule })
+            }
+            Action::SetClock { device, slot } => (device, Task::Clock { slot: *slot }),
             Action::RestartScan { .. } => return Vec::new(),
         };
         let Some(node) = self.node_of(device) else { return Vec::new() };
@@ -116,11 +121,9 @@ impl Bridge {
                 }
                 self.turn(node, *locked)
             }
-            Task::Write { slot, .. } | Task::Read { slot } => {
-                let digits = if let Task::Write { digits, .. } = &flight.task { digits.as_ref() } else { None };
-                let keeping = self.keeping(node);
-                match codes::step(&flight.task, keeping, flight.step) {
-                    Some(step) => codes::command(step, keeping, *slot, digits),
+            Task::Write { slot, .. } | Task::Read { slot } | Task::Schedule { slot, .. } | Task::Clock { slot } => {
+                match self.step(node, &flight) {
+                    Some(step) => codes::command(step, self.keeping(node), *slot, &flight.task),
                     None => return,
                 }
             }
@@ -156,28 +159,52 @@ impl Bridge {
 
     /// An answer to one of our commands.
     pub(super) fn task_answered(&mut self, at: Mono, node: u16, flight: Flight, answer: &Answer, out: &mut Vec<Input>) {
-        match (&flight.task, failure(answer)) {
-            (_, Some(outcome)) => out.push(self.gave_up(node, flight.task, outcome)),
-            (Task::Lock { locked, .. }, None) => {
+        let step = self.step(node, &flight);
+        // What becomes of these is seen by the reading that follows.
+        let matters = match (&flight.task, step) {
+            (Task::Write { .. }, Some(Step::EraseDates)) | (_, Some(Step::SetClock | Step::GetPlace)) => false,
+            _ => true,
+        };
+        match (&flight.task, failure(answer).filter(|_| matters), step) {
+            (_, Some(outcome), _) => out.push(self.gave_up(node, flight.task, outcome)),
+            (Task::Lock { locked, .. }, None, _) => {
                 self.moving.insert(node, Moving { locked: *locked, since: at, polls: 0 });
             }
-            (Task::Write { slot, .. } | Task::Read { slot }, None) => {
+            (
+                Task::Write { slot, .. } | Task::Read { slot } | Task::Schedule { slot, .. } | Task::Clock { slot },
+                None,
+                Some(step),
+            ) => {
                 let (slot, keeping) = (*slot, self.keeping(node));
-                let Some(step) = codes::step(&flight.task, keeping, flight.step) else { return };
-                if let Some(outcome) = codes::refusal(step, keeping, answer) {
+                let utc = self.nodes.get(&node).is_some_and(|n| n.clock_is_utc);
+                let said = match step {
+                    Step::Read => Some(codes::read(keeping, slot, answer)),
+                    Step::GetDates => Some(schedules::read(slot, answer)),
+                    Step::GetClock => Some(schedules::clock(answer, utc)),
+                    _ => None,
+                };
+                if let Some(outcome) = codes::refusal(step, keeping, answer).filter(|_| matters) {
                     out.push(self.gave_up(node, flight.task, outcome));
-                } else if step == Step::Read {
-                    self.report(node, vec![Signal::Code(codes::read(keeping, slot, answer))], out);
+                } else if let Some(notice) = said {
+                    self.report(node, vec![Signal::Code(notice)], out);
                 } else {
-                    if step != Step::User {
-                        self.report(node, vec![Signal::Code(CodeNotice::Accepted { slot })], out);
+                    let taken = matches!(step, Step::Write | Step::Erase).then_some(CodeNotice::Accepted { slot });
+                    let place = schedules::place(answer).filter(|_| step == Step::GetPlace);
+                    for notice in taken.into_iter().chain(place) {
+                        self.report(node, vec![Signal::Code(notice)], out);
                     }
                     let flight = self.radio.go_on(node, flight, at);
                     self.send(node, &flight);
                 }
             }
+            _ => {}
         }
         self.transmit(at);
+    }
+
+    fn step(&self, node: u16, flight: &Flight) -> Option<Step> {
+        let dated = self.nodes.get(&node).is_some_and(|n| n.keeps_dates);
+        codes::step(&flight.task, self.keeping(node), dated, flight.step)
     }
 
     fn keeping(&self, node: u16) -> Keeping {
@@ -202,7 +229,7 @@ impl Bridge {
     fn gave_up(&self, node: u16, task: Task, outcome: Outcome) -> Input {
         let signal = match task {
             Task::Lock { attempt, .. } => Signal::Attempted { attempt, outcome },
-            Task::Write { slot, .. } | Task::Read { slot } => {
+            Task::Write { slot, .. } | Task::Read { slot } | Task::Schedule { slot, .. } | Task::Clock { slot } => {
                 Signal::Code(CodeNotice::Refused { slot, reason: outcome })
             }
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::signal::Secret;
+use crate::signal::{Schedule, Secret};
 use crate::time::Mono;
 
 /// A driver tries a node for up to 15 s over all routes; a lock on batteries that uses S0 needs 5 s for a code. Twice the longer.
@@ -40,6 +40,15 @@ pub enum Task {
         digits: Option<Secret>,
     },
     Read {
+        slot: u16,
+    },
+    /// Writes the dates that the lock keeps for a slot, or without any erases them; then reads them back.
+    Schedule {
+        slot: u16,
+        schedule: Option<Schedule>,
+    },
+    /// Sets the clock for the sake of a slot's dates, then looks at it.
+    Clock {
         slot: u16,
     },
 }

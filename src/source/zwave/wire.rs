@@ -11,6 +11,7 @@ use serde_json::Value;
 pub mod cc {
     pub const BINARY_SENSOR: u16 = 48;
     pub const MULTILEVEL_SENSOR: u16 = 49;
+    pub const SCHEDULE_ENTRY_LOCK: u16 = 78;
     pub const CENTRAL_SCENE: u16 = 91;
     pub const DOOR_LOCK: u16 = 98;
     pub const USER_CODE: u16 = 99;
@@ -20,8 +21,11 @@ pub mod cc {
     pub const NOTIFICATION: u16 = 113;
     pub const LOCK: u16 = 118;
     pub const BATTERY: u16 = 128;
+    pub const CLOCK: u16 = 129;
     pub const USER_CREDENTIAL: u16 = 131;
     pub const WAKE_UP: u16 = 132;
+    pub const TIME: u16 = 138;
+    pub const TIME_PARAMETERS: u16 = 139;
 }
 
 /// What the server says.
