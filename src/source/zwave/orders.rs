@@ -122,7 +122,7 @@ impl Bridge {
                 self.turn(node, *locked)
             }
             Task::Write { slot, .. } | Task::Read { slot } | Task::Schedule { slot, .. } | Task::Clock { slot } => {
-                match self.step(node, &flight) {
+                match self.step(node, flight) {
                     Some(step) => codes::command(step, self.keeping(node), *slot, &flight.task),
                     None => return,
                 }
@@ -161,11 +161,9 @@ impl Bridge {
     pub(super) fn task_answered(&mut self, at: Mono, node: u16, flight: Flight, answer: &Answer, out: &mut Vec<Input>) {
         let step = self.step(node, &flight);
         // What becomes of these is seen by the reading that follows.
-        let matters = match (&flight.task, step) {
-            (Task::Write { .. }, Some(Step::EraseDates)) | (_, Some(Step::SetClock | Step::GetPlace)) => false,
-            _ => true,
-        };
-        match (&flight.task, failure(answer).filter(|_| matters), step) {
+        let is_seen = matches!(step, Some(Step::SetClock | Step::GetPlace))
+            || step == Some(Step::EraseDates) && matches!(flight.task, Task::Write { .. });
+        match (&flight.task, failure(answer).filter(|_| !is_seen), step) {
             (_, Some(outcome), _) => out.push(self.gave_up(node, flight.task, outcome)),
             (Task::Lock { locked, .. }, None, _) => {
                 self.moving.insert(node, Moving { locked: *locked, since: at, polls: 0 });
@@ -183,7 +181,7 @@ impl Bridge {
                     Step::GetClock => Some(schedules::clock(answer, utc)),
                     _ => None,
                 };
-                if let Some(outcome) = codes::refusal(step, keeping, answer).filter(|_| matters) {
+                if let Some(outcome) = codes::refusal(step, keeping, answer).filter(|_| !is_seen) {
                     out.push(self.gave_up(node, flight.task, outcome));
                 } else if let Some(notice) = said {
                     self.report(node, vec![Signal::Code(notice)], out);
