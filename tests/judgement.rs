@@ -627,3 +627,19 @@ fn a_keypad_that_its_lock_reports_is_told_on_its_edges() {
     let (came, went) = ("device.accessory_keypad_connected", "device.accessory_keypad_disconnected");
     assert_eq!(rig.told(), [came, went, came]);
 }
+
+// Networks that come and go
+
+#[test]
+fn what_a_link_still_says_of_a_network_that_was_taken_out_makes_no_account() {
+    let mut rig = Rig::new(NETWORK);
+    rig.bridge_up();
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    rig.configure("");
+    assert_eq!(rig.told().last(), Some(&"device.deleted"));
+    rig.link(network(), LinkNews::BridgeDown(DownReason::Unreachable));
+    rig.bridge_up();
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    assert_eq!(rig.told(), [""; 0]);
+    assert_eq!(rig.rows_of(RowKind::Account) + rig.rows_of(RowKind::Device), 0);
+}

@@ -88,6 +88,7 @@ async fn a_guarded_server_lets_us_in_with_its_authority_a_name_and_a_password_an
         url: format!("wss://localhost:{port}/a-path"),
         username: Some("hub".into()),
         password_file: Some(dir.path().join(password)),
+        password: None,
         ca_file: Some(dir.path().join(ca)),
     };
     assert!(matches!(news(server("right", "ca.pem")).await, LinkNews::BridgeUp { .. }));

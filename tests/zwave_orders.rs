@@ -34,13 +34,7 @@ impl Link {
         let (actions, asked) = mpsc::unbounded_channel();
         let (hand, inputs) = mpsc::channel(4096);
         tokio::spawn(link::run(link::Network {
-            server: ZwaveSection {
-                name: "main".into(),
-                url: rig.url.clone(),
-                username: None,
-                password_file: None,
-                ca_file: None,
-            },
+            server: ZwaveSection { name: "main".into(), url: rig.url.clone(), ..ZwaveSection::default() },
             rules: Rules::new(),
             inputs: hand,
             actions: asked,

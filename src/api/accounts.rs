@@ -8,7 +8,8 @@ use super::envelope::{Answer, ApiError};
 use super::events::read;
 use super::page::Page;
 use super::params::Params;
-use crate::hub::RowKind;
+use crate::config::Config;
+use crate::hub::{Adopt, RowKind};
 use crate::store::StateRow;
 
 pub async fn list(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
@@ -17,8 +18,9 @@ pub async fn list(State(app): State<App>, mut params: Params) -> Result<Answer, 
     let search = params.text("search").map(|text| text.to_lowercase());
     // What a hub knows nothing of is nobody's.
     let foreign = params.text("customer_key").or(params.text("user_identifier_key")).or(params.text("space_id"));
+    let adopts = app.adopts();
     page.answer(&app, params, "connected_accounts", move |row| {
-        let account = account(row.value?);
+        let account = account(row.value?, adopts);
         let named = |text: &String| account.to_string().to_lowercase().contains(text);
         let fits = foreign.is_none() && metadata.is_none() && search.as_ref().is_none_or(named);
         fits.then_some(account)
@@ -34,8 +36,11 @@ pub async fn get(State(app): State<App>, mut params: Params) -> Result<Answer, A
     params.end()?;
     let id = id.unwrap_or_default().to_string();
     let row = read(app.store.clone(), move |store| store.row(RowKind::Account, &id)).await?;
-    let missing = || ApiError::not_found("connected_account", "no such account; /connected_accounts/list shows all");
-    row.map(|view| Answer::of("connected_account", account(view))).ok_or_else(missing)
+    row.map(|view| Answer::of("connected_account", app.account(view))).ok_or_else(missing)
+}
+
+pub fn missing() -> ApiError {
+    ApiError::not_found("connected_account", "no such account; /connected_accounts/list shows all")
 }
 
 /// The one that this hub is.
@@ -63,14 +68,38 @@ fn workspace(app: &App) -> Value {
     })
 }
 
-/// Every account of these rows in Seam's shape, in the order of their ids.
-pub fn all(rows: &[StateRow]) -> impl Iterator<Item = Value> {
-    let mut rows: Vec<&StateRow> = rows.iter().filter(|row| row.kind == RowKind::Account).collect();
-    rows.sort_by(|a, b| a.key.cmp(&b.key));
-    rows.into_iter().filter_map(|row| row.value.clone()).map(account)
+/// Whether new devices are managed on sight, as `[adopt]` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopts {
+    pub ble: bool,
+    pub zwave: bool,
 }
 
-fn account(view: Value) -> Value {
+impl Adopts {
+    pub fn of(config: &Config) -> Adopts {
+        Adopts { ble: config.adopt.ble == Adopt::Known, zwave: config.adopt.zwave == Adopt::Known }
+    }
+}
+
+impl App {
+    pub fn adopts(&self) -> Adopts {
+        *self.adopts.borrow()
+    }
+
+    /// An account's row in Seam's shape.
+    pub fn account(&self, view: Value) -> Value {
+        account(view, self.adopts())
+    }
+}
+
+/// Every account of these rows in Seam's shape, in the order of their ids.
+pub fn all(rows: &[StateRow], adopts: Adopts) -> impl Iterator<Item = Value> {
+    let mut rows: Vec<&StateRow> = rows.iter().filter(|row| row.kind == RowKind::Account).collect();
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    rows.into_iter().filter_map(|row| row.value.clone()).map(move |view| account(view, adopts))
+}
+
+fn account(view: Value, adopts: Adopts) -> Value {
     let kind = view["account_type"].as_str().unwrap_or("ble");
     json!({
         "connected_account_id": view["connected_account_id"],
@@ -81,7 +110,7 @@ fn account(view: Value) -> Value {
         "errors": view["errors"].as_array().cloned().unwrap_or_default(),
         "warnings": view["warnings"].as_array().cloned().unwrap_or_default(),
         "custom_metadata": {},
-        "automatically_manage_new_devices": kind == "zwave",
+        "automatically_manage_new_devices": if kind == "zwave" { adopts.zwave } else { adopts.ble },
         "accepted_capabilities": ["lock", "noise_sensor"],
     })
 }

@@ -2,6 +2,7 @@
 
 mod access_codes;
 pub mod accounts;
+pub mod connect;
 pub mod connections;
 pub mod control;
 pub mod device_shape;
@@ -32,6 +33,7 @@ use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::engine::Hand;
@@ -39,6 +41,8 @@ use crate::health::Health;
 use crate::hub::{Command, CommandError};
 use crate::identity::Identity;
 use crate::store::Store;
+use accounts::Adopts;
+use connect::Networks;
 use envelope::{Answer, ApiError};
 use simulate::Simulator;
 
@@ -57,6 +61,10 @@ pub struct App {
     pub health: Arc<Health>,
     /// Held by whoever changes what is read first: the rows that are the API's own.
     pub own_rows: Arc<tokio::sync::Mutex<()>>,
+    /// Networks come and go by it.
+    pub networks: Networks,
+    /// Whether new devices are managed on sight; a reload may change it.
+    pub adopts: watch::Receiver<Adopts>,
     /// The building, where it is a demo's.
     pub simulator: Option<Simulator>,
     /// Places for clients of the live stream.
@@ -165,6 +173,8 @@ fn routes() -> Routes {
         .route("/noise_sensors/noise_thresholds/delete", remove(noise::delete_threshold))
         .route("/connected_accounts/list", read(accounts::list))
         .route("/connected_accounts/get", read(accounts::get))
+        .route("/connected_accounts/create", post(connect::create))
+        .route("/connected_accounts/delete", remove(connect::delete))
         .route("/workspaces/get", read(accounts::get_workspace))
         .route("/workspaces/list", read(accounts::list_workspaces))
         .route("/webhooks/create", post(webhooks::create))

@@ -1,6 +1,7 @@
 //! How a verb talks to the running daemon: the API over the control socket. Without a daemon a verb may read the store itself.
 
 use std::io;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::StreamExt;
@@ -16,7 +17,7 @@ use crate::api::control;
 use crate::config::Config;
 
 /// What comes to an end within this is an answer; a daemon that takes longer is in trouble.
-const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct Daemon {
     requests: SendRequest<Full<Bytes>>,
@@ -55,9 +56,13 @@ impl Daemon {
 
     /// Asks, and takes `key` of the answer.
     pub async fn ask(&mut self, path: &str, body: Value, key: &str) -> Result<Value, Failure> {
-        let answer = tokio::time::timeout(ANSWER_WITHIN, self.post(path, body)).await;
-        let slow =
-            || Failure::failed(format!("the hub has not answered within {} s; see its log", ANSWER_WITHIN.as_secs()));
+        self.ask_within(ANSWER_WITHIN, path, body, key).await
+    }
+
+    /// For what may take the hub longer.
+    pub async fn ask_within(&mut self, within: Duration, path: &str, body: Value, key: &str) -> Result<Value, Failure> {
+        let answer = tokio::time::timeout(within, self.post(path, body)).await;
+        let slow = || Failure::failed(format!("the hub has not answered within {} s; see its log", within.as_secs()));
         let mut answer = answer.map_err(|_| slow())??;
         Ok(answer[key].take())
     }

@@ -1,4 +1,4 @@
-//! `portcullis devices`, what is done with one (`adopt`, `release`, `delete`), and `portcullis accounts`, which they belong to.
+//! `portcullis devices`, and what is done with one (`adopt`, `release`, `delete`).
 
 use std::io::Write;
 
@@ -47,10 +47,6 @@ pub struct AdoptArgs {
     #[arg(long)]
     name: Option<String>,
 }
-
-/// No more to ask than that.
-#[derive(Debug, clap::Args)]
-pub struct NoArgs {}
 
 pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     match args.explain {
@@ -101,7 +97,7 @@ fn stopped_devices(config: &Config) -> Result<Vec<Value>, Failure> {
     Ok(devices)
 }
 
-fn stored_rows(config: &Config) -> Result<Vec<StateRow>, Failure> {
+pub(super) fn stored_rows(config: &Config) -> Result<Vec<StateRow>, Failure> {
     let none = |e| Failure::failed(format!("no hub runs, and its state cannot be read: {e}"));
     Ok(Reader::open(&config.state_dir).map_err(none)?.state()?)
 }
@@ -179,30 +175,6 @@ fn in_words(explanation: &Value) -> Result<String, serde_json::Error> {
         text += "\n";
     }
     Ok(text + &serde_json::to_string_pretty(explanation)?)
-}
-
-pub fn accounts(_args: NoArgs, context: &Context) -> Result<(), Failure> {
-    let config = context.config()?;
-    let accounts: Vec<Value> = block_on(async {
-        let Some(mut daemon) = Daemon::connect(&config).await? else {
-            return Ok(api::accounts::all(&stored_rows(&config)?).collect());
-        };
-        let accounts = daemon.ask("/connected_accounts/list", json!({}), "connected_accounts").await?;
-        Ok(accounts.as_array().cloned().unwrap_or_default())
-    })?;
-    let mut out = std::io::stdout().lock();
-    if context.json {
-        return Ok(writeln!(out, "{}", Value::Array(accounts))?);
-    }
-    for account in &accounts {
-        let text = |key: &str| account[key].as_str().unwrap_or("?");
-        let trouble: Vec<&str> =
-            account["errors"].as_array().into_iter().flatten().filter_map(|e| e["message"].as_str()).collect();
-        let state = if trouble.is_empty() { "connected".to_owned() } else { trouble.join(" ") };
-        let (id, name, kind) = (text("connected_account_id"), text("display_name"), text("account_type_display_name"));
-        writeln!(out, "{id}  {name:<24} {kind:<14} {state}")?;
-    }
-    Ok(())
 }
 
 pub fn adopt(args: AdoptArgs, context: &Context) -> Result<(), Failure> {

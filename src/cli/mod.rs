@@ -1,5 +1,6 @@
 //! The command line; a file a verb. Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
 
+mod accounts;
 mod backup;
 mod check_config;
 mod codes;
@@ -68,8 +69,8 @@ enum Verb {
     Unlock(lock::Args),
     /// List, make, change and remove access codes
     Codes(codes::Args),
-    /// List the connected accounts: Bluetooth, and each Z-Wave network
-    Accounts(devices::NoArgs),
+    /// List the connected accounts: Bluetooth, and each Z-Wave network; add and remove networks
+    Accounts(accounts::Args),
     /// List, fetch or follow events
     Events(events::Args),
     /// List events that a sink would not take, and have them tried again
@@ -179,7 +180,7 @@ pub fn main() -> ExitCode {
         Verb::Lock(args) => lock::lock(args, &context),
         Verb::Unlock(args) => lock::unlock(args, &context),
         Verb::Codes(args) => codes::run(args, &context),
-        Verb::Accounts(args) => devices::accounts(args, &context),
+        Verb::Accounts(args) => accounts::run(args, &context),
         Verb::Events(args) => events::run(args, &context),
         Verb::Undeliverable(args) => undeliverable::run(args, &context),
         Verb::Backup(args) => backup::backup(args, &context),

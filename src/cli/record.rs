@@ -17,7 +17,9 @@ use crate::signal::Address;
 use crate::source::ble::radio::{Ear, Heard};
 use crate::source::ble::{Advert, gatt};
 use crate::source::capture::{AdapterRecord, BleRecord, GattRecord, Header, LinkRecord, Record, What};
+use crate::source::zwave::added;
 use crate::source::zwave::link::{self, Tapped};
+use crate::store::Reader;
 use crate::time::Mono;
 
 #[derive(Debug, clap::Args)]
@@ -66,9 +68,10 @@ pub fn run(args: Args, context: &Context) -> Result<(), Failure> {
     done
 }
 
-/// Writes down what every configured network says. Nothing is asked of the nodes but what the link itself asks on connecting.
+/// Writes down what every network says, of the configuration or added at run time. Nothing is asked of the nodes but what the link itself asks on connecting.
 fn bridges(config: &Config, clock: &Clock, tape: &Arc<Mutex<Tape>>, health: Arc<Health>) {
-    for network in &config.zwave {
+    let added = Reader::open(&config.state_dir).and_then(|store| added::all(&store)).unwrap_or_default();
+    for network in &added::with(config, &added).zwave {
         let tape = tape.clone();
         let tap: link::Tap = Arc::new(move |at, network, what| {
             let network = network.clone();

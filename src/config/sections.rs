@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use ::config::Value;
 use uuid::Uuid;
 
 use super::check::{self, word};
@@ -110,13 +111,15 @@ impl BleSection {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ZwaveSection {
     pub name: String,
     pub url: String,
     /// For whoever stands in front of the server: it has no accounts of its own.
     pub username: Option<String>,
     pub password_file: Option<PathBuf>,
+    /// Of a network that was added at run time; a configuration names a file.
+    pub password: Option<Secret>,
     pub ca_file: Option<PathBuf>,
 }
 
@@ -124,12 +127,13 @@ impl ZwaveSection {
     /// What could not be read is empty, and complained about.
     pub(super) fn read(mut t: Table, beside: &Path) -> ZwaveSection {
         let name = t.must("name", "\"main\"", check::topic_level);
-        let url = t.must("url", "\"ws://127.0.0.1:3000\"", check::url(&["ws", "wss"], true, "ws://127.0.0.1:3000"));
+        let url = t.must("url", "\"ws://127.0.0.1:3000\"", ZwaveSection::url);
         let section = ZwaveSection {
             name: name.unwrap_or_default(),
             url: url.unwrap_or_default(),
             username: t.maybe("username", check::text),
             password_file: t.maybe("password_file", check::file(beside)),
+            password: None,
             ca_file: t.maybe("ca_file", check::file(beside)),
         };
         if section.password_file.is_some() && section.username.is_none() {
@@ -140,6 +144,11 @@ impl ZwaveSection {
         }
         t.end();
         section
+    }
+
+    /// The address of a server, or what is wrong with it.
+    pub fn url(value: &Value) -> Result<String, String> {
+        check::url(&["ws", "wss"], true, "ws://127.0.0.1:3000")(value)
     }
 }
 

@@ -348,9 +348,14 @@ fn home(key: &DeviceKey) -> Option<u32> {
 
 /// UUIDv5: a network's of its home id (it moves with the stick), the BLE account's of workspace and hub.
 fn account_id(home: Option<u32>, settings: &Settings) -> Uuid {
-    let name = match home {
-        Some(home) => format!("account:zwave:{home:08x}"),
-        None => format!("account:ble:{}:{}", settings.workspace_id, settings.hub_name),
+    let Some(home) = home else {
+        let name = format!("account:ble:{}:{}", settings.workspace_id, settings.hub_name);
+        return Uuid::new_v5(&NAMESPACE, name.as_bytes());
     };
-    Uuid::new_v5(&NAMESPACE, name.as_bytes())
+    network_account_id(home)
+}
+
+/// The id of the account of the network with this home id.
+pub fn network_account_id(home: u32) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("account:zwave:{home:08x}").as_bytes())
 }

@@ -31,7 +31,7 @@ mod words;
 
 use std::collections::HashMap;
 
-pub use accounts::Account;
+pub use accounts::{Account, network_account_id};
 pub use battery::{Battery, BatterySettings};
 pub use codes::{CodeDraft, CodeSettings, Confirmation};
 pub use command::{Command, CommandError, CommandId, Reply};

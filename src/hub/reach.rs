@@ -118,6 +118,12 @@ impl Hub {
     }
 
     pub(super) fn link(&mut self, now: Now, link: &Link, news: LinkNews, out: &mut Output) {
+        if let Link::Network(name) = link
+            && !self.world.settings.networks.contains(name)
+        {
+            // It was taken out; what its link still had to say makes no account.
+            return;
+        }
         if let LinkNews::Adapter { powered, scanning } = news {
             self.presence.adapter(link, powered && scanning, now.mono);
         }

@@ -11,6 +11,7 @@
 
 mod lock;
 pub mod logs;
+mod networks;
 mod notify;
 mod parts;
 mod supervise;
@@ -20,17 +21,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 pub use lock::{LockError, StateLock};
 
 use crate::api::simulate::Simulator;
+use crate::api::{self, App, Names};
 use crate::config::Config;
 use crate::engine::{Clock, Engine, Hand};
 use crate::health::Health;
-use crate::hub::{Hub, Input};
+use crate::hub::{Command, Hub, Input, Row, network_account_id};
 use crate::identity::{Identity, IdentityError};
+use crate::source::zwave::added::{self, Added};
 use crate::store::{self, Store, StoreError};
 use crate::trust;
 use parts::{Parts, Shared};
@@ -100,13 +104,37 @@ pub struct Running {
     pub hand: Hand,
     pub store: Store,
     pub health: Arc<Health>,
-    config: Config,
-    identity: Identity,
-    parts: Parts,
+    site: Arc<Mutex<Site>>,
+    networks: JoinHandle<()>,
+    app: App,
     engine: JoinHandle<()>,
     stop_engine: oneshot::Sender<()>,
     watchdog: JoinHandle<()>,
     _lock: StateLock,
+}
+
+/// What a reload changes, and a network that comes or goes.
+struct Site {
+    /// As the file has it.
+    file: Config,
+    /// Networks that were added at run time.
+    added: Vec<Added>,
+    parts: Parts,
+    workspace_id: Uuid,
+    hand: Hand,
+}
+
+impl Site {
+    /// The judgement learns what the configuration is now.
+    async fn tell_hub(&self) {
+        let settings = added::with(&self.file, &self.added).settings(Some(self.workspace_id));
+        let _ = self.hand.inputs().send(Input::Configure(Box::new(settings))).await;
+    }
+
+    /// And the parts; the names of those that were started or stopped.
+    async fn reconfigure(&mut self) -> Vec<String> {
+        self.parts.reconfigure(&added::with(&self.file, &self.added)).await
+    }
 }
 
 impl Running {
@@ -129,6 +157,9 @@ impl Running {
         let retention = store::Keep { age, ..store::Keep::default() };
         let options = store::Options { dialect: config.events.dialect, retention, health: health.clone() };
         let (store, restored) = Store::open_with(&dir, options)?;
+        let (file, added) = (config, added::of(&restored.rows));
+        let config = added::with(&file, &added);
+        let untold: Vec<Command> = untold_logins(&added, &restored.rows).collect();
         let settings = config.settings(Some(identity.workspace_id));
         let hub = Hub::restore(settings, restored.rows, restored.last_created, clock.now());
         let (actions, asked) = mpsc::unbounded_channel();
@@ -143,23 +174,32 @@ impl Running {
             },
             move || beat.beat(),
         ));
-        let mut shared = Shared::new(identity.clone(), store.clone(), hand.clone(), health.clone(), clock);
+        for login in untold {
+            let _ = hand.command(login).await;
+        }
+        let workspace_id = identity.workspace_id;
+        let (networks, changes) = mpsc::channel(networks::WAITING_MOST);
+        let mut shared = Shared::new(identity, store.clone(), hand.clone(), health.clone(), clock, networks);
         shared.simulator = simulator;
         let parts = Parts::start(&config, shared, asked);
+        let app = parts.app(Names::new(&config));
+        let site = Arc::new(Mutex::new(Site { file, added, parts, workspace_id, hand: hand.clone() }));
+        let networks = networks::Networks { site: site.clone(), store: store.clone(), hand: hand.clone() };
+        let networks = tokio::spawn(networks.tend(changes));
         let watchdog = tokio::spawn(notify::watchdog(heart, hand.inputs()));
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             hub = config.hub.name,
-            workspace_id = %identity.workspace_id,
+            %workspace_id,
             state_dir = %dir.display(),
             "service.started"
         );
-        Ok(Running { hand, store, health, config, identity, parts, engine, stop_engine, watchdog, _lock: lock })
+        Ok(Running { hand, store, health, site, networks, app, engine, stop_engine, watchdog, _lock: lock })
     }
 
     /// The API as it is served, for those in this process.
     pub fn api(&self) -> axum::Router {
-        self.parts.api(&self.config)
+        api::router(self.app.clone())
     }
 
     /// Reads the configuration again. A wrong one changes nothing.
@@ -168,10 +208,10 @@ impl Running {
         match Config::load(path) {
             Err(problems) => tracing::error!(%problems, "service.reload_refused: the configuration in use stays"),
             Ok(config) => {
-                self.config = keep_what_needs_a_restart(&self.config, config);
-                let settings = self.config.settings(Some(self.identity.workspace_id));
-                let _ = self.hand.inputs().send(Input::Configure(Box::new(settings))).await;
-                let restarted = self.parts.reconfigure(&self.config).await;
+                let mut site = self.site.lock().await;
+                site.file = keep_what_needs_a_restart(&site.file, config);
+                site.tell_hub().await;
+                let restarted = site.reconfigure().await;
                 tracing::info!(?restarted, "service.reloaded");
             }
         }
@@ -181,7 +221,10 @@ impl Running {
     /// Ends it in order. `engine_lives` is false where the engine has ended already.
     pub async fn stop(mut self, engine_lives: bool) {
         tracing::info!("service.stopping");
-        self.parts.stop_sources().await;
+        // A change under way comes to its end first; none begins after it.
+        let mut site = self.site.lock().await;
+        self.networks.abort();
+        site.parts.stop_sources().await;
         let _ = self.stop_engine.send(());
         if engine_lives && tokio::time::timeout(ENGINE_GRACE, &mut self.engine).await.is_err() {
             tracing::error!(
@@ -189,10 +232,19 @@ impl Running {
                 "service.engine_slow: the last seconds may not be on disk"
             );
         }
-        self.parts.stop_sinks().await;
+        site.parts.stop_sinks().await;
         self.watchdog.abort();
         tracing::info!("service.stopped");
     }
+}
+
+/// Of networks that were added just before a crash, and not met since.
+fn untold_logins(added: &[Added], rows: &[Row]) -> impl Iterator<Item = Command> {
+    let met = |added: &Added| rows.iter().any(|row| row.key == network_account_id(added.home).to_string());
+    added.iter().filter(move |added| !met(added)).map(|added| Command::Login {
+        network: added.name.as_str().into(),
+        connect_webview_id: added.connect_webview_id,
+    })
 }
 
 /// Keys that a running hub cannot change under itself stay as they are, and are named.

@@ -9,9 +9,11 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::supervise::{Part, stopped};
+use crate::api::accounts::Adopts;
+use crate::api::connect::Networks;
 use crate::api::simulate::Simulator;
 use crate::api::{self, App};
 use crate::config::{Config, ZwaveSection};
@@ -49,6 +51,8 @@ pub struct Shared {
     pub clock: Clock,
     own_rows: Arc<tokio::sync::Mutex<()>>,
     pub simulator: Option<Simulator>,
+    pub networks: Networks,
+    adopts: Arc<watch::Sender<Adopts>>,
     streams: Arc<tokio::sync::Semaphore>,
     asked: Arc<Mutex<Vec<Ask>>>,
     /// What the radio's ear knows of our devices; kept while the radio is restarted.
@@ -135,6 +139,9 @@ impl Parts {
         self.running = stay;
         let mut changed: Vec<String> = go.iter().map(|(section, _)| section.name()).collect();
         stop(go).await;
+        for gone in changed.iter().filter(|name| !wanted.iter().any(|section| section.name() == **name)) {
+            self.shared.health.forget(gone);
+        }
         for section in wanted {
             if !self.running.iter().any(|(running, _)| *running == section) {
                 changed.push(section.name());
@@ -169,8 +176,9 @@ impl Parts {
         self.running.push((section, part));
     }
 
-    /// Tells the radio's ear which devices are ours: the configured ones, and those adopted at run time.
+    /// Tells the radio's ear which devices are ours: the configured ones, and those adopted at run time. The API learns of `[adopt]`.
     fn learn(&self, config: &Config) {
+        self.shared.adopts.send_replace(Adopts::of(config));
         let mut known: HashMap<Address, Known> = config.known().into_iter().collect();
         for row in self.shared.store.state_since(0).unwrap_or_default() {
             if row.kind != RowKind::Device {
@@ -250,15 +258,12 @@ impl Parts {
         })
     }
 
-    /// The API as the control socket has it.
-    pub fn api(&self, config: &Config) -> axum::Router {
-        api::router(self.app(api::Names::new(config)))
-    }
-
-    fn app(&self, names: api::Names) -> App {
-        let Shared { identity, store, hand, health, simulator, own_rows, streams, .. } = self.shared.clone();
-        let (names, tail) = (Arc::new(names), Arc::default());
-        App { identity, names, store, hand, health, own_rows, simulator, streams, tail }
+    /// What the API works with.
+    pub fn app(&self, names: api::Names) -> App {
+        let Shared { identity, store, hand, health, simulator, networks, adopts, own_rows, streams, .. } =
+            self.shared.clone();
+        let (names, tail, adopts) = (Arc::new(names), Arc::default(), adopts.subscribe());
+        App { identity, names, store, hand, health, own_rows, networks, adopts, simulator, streams, tail }
     }
 
     fn http(&self, section: &Section, settings: api::tcp::Settings, names: api::Names) -> Part {
@@ -299,7 +304,15 @@ impl Parts {
 }
 
 impl Shared {
-    pub fn new(identity: Identity, store: Store, hand: Hand, health: Arc<Health>, clock: Clock) -> Shared {
+    pub fn new(
+        identity: Identity,
+        store: Store,
+        hand: Hand,
+        health: Arc<Health>,
+        clock: Clock,
+        networks: Networks,
+    ) -> Shared {
+        let adopts = Adopts::of(&Config::default());
         Shared {
             identity,
             store,
@@ -307,6 +320,8 @@ impl Shared {
             health,
             clock,
             simulator: None,
+            networks,
+            adopts: Arc::new(watch::channel(adopts).0),
             own_rows: Arc::default(),
             streams: Arc::new(tokio::sync::Semaphore::new(api::STREAMS_MOST)),
             asked: Arc::default(),

@@ -44,6 +44,8 @@ pub const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     ("/noise_sensors/noise_thresholds/delete", &[]),
     ("/connected_accounts/list", &[("connected_accounts", "ConnectedAccount[]"), ("pagination", "Pagination")]),
     ("/connected_accounts/get", &[("connected_account", "ConnectedAccount")]),
+    ("/connected_accounts/create", &[("connected_account", "ConnectedAccount")]),
+    ("/connected_accounts/delete", &[]),
     ("/workspaces/get", &[("workspace", "Workspace")]),
     ("/workspaces/list", &[("workspaces", "Workspace[]")]),
     ("/webhooks/create", &[("webhook", "Webhook")]),

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use serde_json::Value;
 use tokio::time::timeout;
 use zbus::fdo;
 
 use super::Finding;
 use crate::config::{Config, ZwaveSection};
-use crate::source::zwave::bridge::SCHEMAS;
-use crate::source::zwave::socket;
+use crate::source::zwave::probe::{self, ProbeError};
 
 /// On this machine or in this house everything answers at once; longer is broken.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -102,48 +99,27 @@ async fn adapters() -> Result<Vec<Adapter>, Box<Finding>> {
     Ok(adapters)
 }
 
-/// The server says what it is before anything is asked of it.
 pub async fn zwave(network: &ZwaveSection) -> Finding {
     let part = format!("zwave/{}", network.name);
-    let greeting = timeout(ANSWER_WITHIN, async {
-        let mut socket = socket::connect(network).await.map_err(|e| e.to_string())?;
-        match socket.next().await {
-            Some(Ok(message)) => Ok(message.into_data()),
-            Some(Err(e)) => Err(e.to_string()),
-            None => Err("it closed the connection".to_owned()),
+    match probe::probe(network).await {
+        Ok(found) => {
+            let what = format!("server {}, schema {}, home id {:08x}", found.server, found.schema, found.home);
+            Finding::fine(part, what)
         }
-    });
-    let fix = format!(
-        "start zwave-js-server (or zwave-js-ui with its WS server on), or mend the url of this network ({})",
-        network.url
-    );
-    let greeting = match greeting.await {
-        Ok(Ok(greeting)) => greeting,
-        Ok(Err(e)) => return Finding::wrong(part, format!("cannot be reached: {e}"), fix),
-        Err(_) => return Finding::wrong(part, format!("has not answered within {} s", ANSWER_WITHIN.as_secs()), fix),
-    };
-    let greeting: Value = serde_json::from_slice(&greeting).unwrap_or_default();
-    let (Some(low), Some(high)) = (greeting["minSchemaVersion"].as_u64(), greeting["maxSchemaVersion"].as_u64()) else {
-        return Finding::wrong(part, "answers, but is no Z-Wave JS server", fix);
-    };
-    let (ours_low, ours_high) = (u64::from(*SCHEMAS.start()), u64::from(*SCHEMAS.end()));
-    let server = greeting["serverVersion"].as_str().unwrap_or("?");
-    if high < ours_low {
-        let what = format!("server {server} speaks schemas {low} to {high}, the hub {ours_low} to {ours_high}");
-        return Finding::wrong(part, what, "update the server");
-    }
-    if low > ours_high {
-        let what = format!("server {server} speaks schemas {low} to {high}, the hub {ours_low} to {ours_high}");
-        return Finding::wrong(part, what, "update Portcullis");
-    }
-    match greeting["homeId"].as_u64() {
-        Some(home) => {
-            Finding::fine(part, format!("server {server}, schema {}, home id {home:08x}", high.min(ours_high)))
+        Err(error @ (ProbeError::Incompatible { .. } | ProbeError::NoStick { .. })) => {
+            let (what, fix) = in_two(&error);
+            Finding::wrong(part, what, fix)
         }
-        None => Finding::wrong(
-            part,
-            format!("server {server} is there, but its driver has no stick"),
-            "plug the Z-Wave stick in, and see that nothing else has its port open",
-        ),
+        Err(error) => {
+            let fix = "start zwave-js-server (or zwave-js-ui with its WS server on), or mend the url of this network";
+            Finding::wrong(part, error.to_string(), format!("{fix} ({})", network.url))
+        }
     }
+}
+
+/// What is wrong, and what to do about it: the error says both.
+fn in_two(error: &ProbeError) -> (String, String) {
+    let text = error.to_string();
+    let (what, fix) = text.split_once("; ").unwrap_or((&text, "portcullis doctor --log debug says more"));
+    (what.to_owned(), fix.to_owned())
 }

@@ -14,6 +14,8 @@ use serde_json::json;
 use super::daemon::block_on;
 use super::{Context, Failure};
 use crate::config::{Config, ConfigError};
+use crate::source::zwave::added;
+use crate::store::Reader;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -92,7 +94,9 @@ async fn all(config: &Config, context: &Context) -> Vec<Finding> {
     findings.extend(machine::state(config));
     findings.push(machine::clock().await);
     findings.extend(links::ble(config).await);
-    for network in &config.zwave {
+    // Those that were added at run time too, where this user may read the state.
+    let added = Reader::open(&config.state_dir).and_then(|store| added::all(&store)).unwrap_or_default();
+    for network in &added::with(config, &added).zwave {
         findings.push(links::zwave(network).await);
     }
     findings.push(broker::round_trip(config).await);

@@ -4,6 +4,7 @@
 //! zwave-js-server ══ WebSocket ══ link ── message ──► bridge ──► node (memory of one node) ──► map, alarm_v1 (tables)
 //! ```
 
+pub mod added;
 mod alarm_v1;
 pub mod bridge;
 mod codes;
@@ -11,6 +12,7 @@ pub mod link;
 mod map;
 mod node;
 mod orders;
+pub mod probe;
 mod radio;
 mod schedules;
 pub mod socket;

@@ -30,7 +30,7 @@ pub type Socket = WebSocketStream<Box<dyn Wire>>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("the server refuses us (HTTP {0}); check username and password_file of this network")]
+    #[error("the server refuses us (HTTP {0}); check the username and the password of this network")]
     Refused(u16),
     #[error("cannot connect: {0}; is zwave-js-server running, and is the url of this network right?")]
     Io(#[from] std::io::Error),
@@ -79,12 +79,13 @@ pub async fn connect(server: &ZwaveSection) -> Result<Socket, ConnectError> {
 /// As HTTP's basic authentication wants them (RFC 7617).
 fn credentials(server: &ZwaveSection) -> Result<Option<String>, ConnectError> {
     let Some(username) = &server.username else { return Ok(None) };
-    let password = match &server.password_file {
-        Some(path) => std::fs::read_to_string(path)
+    let password = match (&server.password, &server.password_file) {
+        (Some(password), _) => password.reveal().to_owned(),
+        (None, Some(path)) => std::fs::read_to_string(path)
             .map_err(|source| ConnectError::Password { path: path.clone(), source })?
             .trim_end_matches(['\r', '\n'])
             .to_owned(),
-        None => String::new(),
+        (None, None) => String::new(),
     };
     Ok(Some(format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))))
 }
