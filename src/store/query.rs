@@ -3,7 +3,8 @@
 //! `at` never goes down along the log, and an `event_id` begins with it (UUIDv7): so a time is found by bisection, and an id by
 //! its time. Devices and types have an index. Only places are gathered from it; what is read are the events that are asked for.
 
-use std::collections::{BTreeSet, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashSet, VecDeque};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
@@ -49,8 +50,11 @@ pub(super) fn access_code_id(event: &Stored) -> Option<Uuid> {
     body["access_code_id"].as_str()?.parse().ok()
 }
 
-/// With more scopes than this, one walk over the log is cheaper than a look into the index for each.
-const SCOPES_MOST: usize = 256;
+/// Types of which there are fewer events than this are looked through for those of a scope; of more, each scope for its own.
+const RARE: usize = 1000;
+
+/// So many places of a scope are read at once, at the most.
+const AHEAD_MOST: usize = 256;
 
 type Sql<T> = Result<T, rusqlite::Error>;
 
@@ -69,17 +73,16 @@ pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -
         for id in &filter.access_code_ids {
             of_code(c, *id, span, &mut seqs)?;
         }
-    } else if let Some(scopes) = scopes.as_deref().filter(|s| s.len() <= SCOPES_MOST) {
+    } else if let Some(scopes) = scopes {
         let types = types(c, &filter.event_types)?;
-        for scope in scopes {
-            of_scope(c, *scope, types.as_ref(), span, wanted, &mut seqs)?;
-        }
-    } else if scopes.is_none() && !filter.event_types.is_empty() {
+        let rare = types.as_deref().map_or(Ok(None), |types| of_rare(c, types, &scopes, span))?;
+        seqs = rare.map_or_else(|| merge(c, &scopes, types.as_deref(), span, wanted), Ok)?;
+    } else if !filter.event_types.is_empty() {
         for event_type in types(c, &filter.event_types)?.into_iter().flatten() {
             of_type(c, event_type, span, wanted, &mut seqs)?;
         }
     } else {
-        return walk((c, seal), filter, limit, scopes.as_deref(), span);
+        return walk((c, seal), filter, limit, span);
     }
     seqs.sort_unstable();
     seqs.dedup();
@@ -118,24 +121,13 @@ impl Span {
 }
 
 /// Over the log between these places, event by event, in the order asked for.
-fn walk(
-    (c, seal): (&Connection, &Seal),
-    filter: &Filter,
-    limit: usize,
-    scopes: Option<&[i64]>,
-    span: Span,
-) -> Sql<Vec<Stored>> {
-    let scopes: Option<HashSet<i64>> = scopes.map(|s| s.iter().copied().collect());
-    let places = "SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq";
+fn walk((c, seal): (&Connection, &Seal), filter: &Filter, limit: usize, span: Span) -> Sql<Vec<Stored>> {
+    let places = "SELECT seq FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq";
     let mut places = c.prepare_cached(&span.ordered(places))?;
     let mut rows = places.query(params![span.first, span.last])?;
     let (mut events, mut passed) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let (seq, scope): (u64, i64) = (row.get(0)?, row.get(1)?);
-        if scopes.as_ref().is_some_and(|s| !s.contains(&scope)) {
-            continue;
-        }
-        let Some(event) = event_at(c, seal, seq)?.filter(|e| filter.fits(e)) else { continue };
+        let Some(event) = event_at(c, seal, row.get(0)?)?.filter(|e| filter.fits(e)) else { continue };
         passed += 1;
         if passed > filter.offset {
             events.push(event);
@@ -180,29 +172,90 @@ fn types(c: &Connection, asked: &BTreeSet<EventType>) -> Sql<Option<Vec<i64>>> {
     Ok(Some(all.into_iter().filter(|(_, name)| asked.iter().any(|t| t.as_str() == name)).map(|(n, _)| n).collect()))
 }
 
-fn of_scope(
-    c: &Connection,
+/// The first `wanted` events of all these scopes together, in the order asked for: of each only as many are read as it takes.
+fn merge(c: &Connection, scopes: &[i64], types: Option<&[i64]>, span: Span, wanted: usize) -> Sql<Vec<u64>> {
+    let few = (wanted / scopes.len().max(1)).clamp(1, AHEAD_MOST);
+    let mut ahead: Vec<Ahead> =
+        scopes.iter().map(|scope| Ahead { scope: *scope, left: span, read: VecDeque::new(), chunk: few }).collect();
+    // The next event of each scope; negated where the last one comes first.
+    let place = |seq: u64| if span.newest_first { Reverse(-(seq as i64)) } else { Reverse(seq as i64) };
+    let mut heads = BinaryHeap::new();
+    for (n, scope) in ahead.iter_mut().enumerate() {
+        heads.extend(scope.next(c, types)?.map(|seq| (place(seq), n, seq)));
+    }
+    let mut seqs = Vec::new();
+    while seqs.len() < wanted
+        && let Some((_, n, seq)) = heads.pop()
+    {
+        seqs.push(seq);
+        heads.extend(ahead[n].next(c, types)?.map(|seq| (place(seq), n, seq)));
+    }
+    Ok(seqs)
+}
+
+/// A scope's events, read a few ahead.
+struct Ahead {
     scope: i64,
-    types: Option<&Vec<i64>>,
-    span: Span,
-    wanted: usize,
-    seqs: &mut Vec<u64>,
-) -> Sql<()> {
-    let places =
-        "SELECT seq, type FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
-    let mut statement = c.prepare_cached(&span.ordered(places))?;
-    let mut rows = statement.query(params![scope, span.first, span.last])?;
-    let full = seqs.len().saturating_add(wanted);
-    while let Some(row) = rows.next()? {
-        let of_type = types.is_none_or(|types| row.get(1).is_ok_and(|t: i64| types.contains(&t)));
-        if of_type {
-            seqs.push(row.get(0)?);
+    /// Where the others are.
+    left: Span,
+    read: VecDeque<u64>,
+    /// How many to read next.
+    chunk: usize,
+}
+
+impl Ahead {
+    fn next(&mut self, c: &Connection, types: Option<&[i64]>) -> Sql<Option<u64>> {
+        if self.read.is_empty() && self.left.first <= self.left.last {
+            self.read_on(c, types)?;
         }
-        if seqs.len() >= full {
-            break;
+        Ok(self.read.pop_front())
+    }
+
+    fn read_on(&mut self, c: &Connection, types: Option<&[i64]>) -> Sql<()> {
+        let places = "SELECT seq, type FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
+        let mut statement = c.prepare_cached(&self.left.ordered(places))?;
+        let mut rows = statement.query(params![self.scope, self.left.first, self.left.last])?;
+        let mut end = true;
+        while let Some(row) = rows.next()? {
+            let (seq, of): (u64, i64) = (row.get(0)?, row.get(1)?);
+            if types.is_some_and(|types| !types.contains(&of)) {
+                continue;
+            }
+            self.read.push_back(seq);
+            if self.read.len() == self.chunk {
+                match self.left.newest_first {
+                    true => self.left.last = seq.saturating_sub(1),
+                    false => self.left.first = seq + 1,
+                }
+                end = false;
+                break;
+            }
+        }
+        if end {
+            (self.left.first, self.left.last) = (1, 0);
+        }
+        self.chunk = (self.chunk * 2).min(AHEAD_MOST);
+        Ok(())
+    }
+}
+
+/// All events of these types in these scopes, where the types are rare.
+fn of_rare(c: &Connection, types: &[i64], scopes: &[i64], span: Span) -> Sql<Option<Vec<u64>>> {
+    let mut found = Vec::new();
+    for event_type in types {
+        of_type(c, *event_type, span, RARE, &mut found)?;
+        if found.len() >= RARE {
+            return Ok(None);
         }
     }
-    Ok(())
+    let scopes: HashSet<i64> = scopes.iter().copied().collect();
+    let mut statement = c.prepare_cached("SELECT scope FROM event WHERE seq = ?1")?;
+    let mut seqs = Vec::new();
+    for seq in found {
+        let scope: Option<i64> = statement.query_row([seq], |r| r.get(0)).optional()?;
+        seqs.extend(scope.filter(|scope| scopes.contains(scope)).map(|_| seq));
+    }
+    Ok(Some(seqs))
 }
 
 fn of_type(c: &Connection, t: i64, span: Span, wanted: usize, seqs: &mut Vec<u64>) -> Sql<()> {
