@@ -1,11 +1,14 @@
 //! API keys: who may ask over TCP, and for what. Kept hashed in `keys.json` in the state directory, mode 0600.
 //!
-//! A key is 192 random bits, so one round of SHA-256 hides it as well as any slow hash would. The file is the only truth: it
-//! is read with every request, so that a revoked key is refused at once.
+//! A key is 192 random bits, so one round of SHA-256 hides it as well as any slow hash would. The file is the only truth: it is
+//! looked at with every request, and read again when it is another one, so that a revoked key is refused at once.
 
+use std::fs::Metadata;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -64,14 +67,67 @@ pub enum KeyError {
 pub const FILE: &str = "keys.json";
 
 /// The keys of one hub, on disk.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Keys {
     path: PathBuf,
+    read: Mutex<Option<Read>>,
+}
+
+/// What was read of the file, when it was this one.
+#[derive(Clone, Debug)]
+struct Read {
+    stamp: Stamp,
+    keys: Arc<[Key]>,
+}
+
+/// Tells a file from the one that was there before. Every write makes another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// Clocks of file systems tick some hundred times a second: two files of one tick could have one stamp. One that is younger than this
+/// (whole seconds are compared) is read again the next time.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Stamp {
+        Stamp {
+            inode: meta.ino(),
+            length: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let changed = UNIX_EPOCH + Duration::from_secs(self.changed.0.max(0) as u64);
+        now.duration_since(changed).is_ok_and(|age| age > SETTLED_AFTER)
+    }
 }
 
 impl Keys {
     pub fn of(state_dir: &Path) -> Keys {
-        Keys { path: state_dir.join(FILE) }
+        Keys { path: state_dir.join(FILE), read: Mutex::default() }
+    }
+
+    /// As the file has them now, read only where it is another one.
+    fn current(&self, now: SystemTime) -> Result<Arc<[Key]>, KeyError> {
+        let stamp = match std::fs::metadata(&self.path) {
+            Ok(meta) => Stamp::of(&meta),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Arc::default()),
+            Err(source) => return Err(self.io(source)),
+        };
+        let mut read = self.read.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(read) = read.as_ref().filter(|read| read.stamp == stamp) {
+            return Ok(read.keys.clone());
+        }
+        let keys: Arc<[Key]> = self.list()?.into();
+        *read = stamp.is_settled(now).then(|| Read { stamp, keys: keys.clone() });
+        Ok(keys)
     }
 
     pub fn list(&self) -> Result<Vec<Key>, KeyError> {
@@ -133,12 +189,13 @@ impl Keys {
     pub fn check(&self, presented: &str) -> Result<Option<Key>, KeyError> {
         let hash = hash(presented);
         let mut found = None;
-        for key in self.list()? {
+        let keys = self.current(SystemTime::now())?;
+        for key in keys.iter() {
             if bool::from(key.hash.as_bytes().ct_eq(hash.as_bytes())) {
                 found = Some(key);
             }
         }
-        Ok(found)
+        Ok(found.cloned())
     }
 
     fn write(&self, keys: &[Key]) -> Result<(), KeyError> {
@@ -180,6 +237,22 @@ mod tests {
         keys.revoke(&made.key_id).unwrap();
         assert_eq!(keys.check(secret.reveal()).unwrap(), None);
         assert!(matches!(keys.revoke(&made.key_id), Err(KeyError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_file_that_is_known_is_not_read_again_and_another_one_holds_at_once() {
+        let (dir, keys) = keys();
+        let (made, _) = keys.create("x", Scope::Read, "now".into()).unwrap();
+        let (now, later) = (SystemTime::now(), SystemTime::now() + Duration::from_secs(10));
+        let young = keys.current(now).unwrap();
+        assert!(!Arc::ptr_eq(&young, &keys.current(now).unwrap()), "another one of the same moment would look alike");
+        let settled = keys.current(later).unwrap();
+        assert!(Arc::ptr_eq(&settled, &keys.current(later).unwrap()), "not read again");
+        // Another process revokes it, and makes the file look as old as it was.
+        Keys::of(dir.path()).revoke(&made.key_id).unwrap();
+        let file = std::fs::File::options().write(true).open(dir.path().join(FILE)).unwrap();
+        file.set_modified(now).unwrap();
+        assert!(keys.current(later).unwrap().is_empty());
     }
 
     #[test]
