@@ -37,17 +37,21 @@ pub async fn list_of(managed: bool, app: &App, mut params: Params) -> Result<Ans
     let foreign = foreign.iter().filter_map(|key| params.text(key)).count() > 0;
     let page = Page::of(RowKind::Code, ids, &mut params);
     let digits = params.sees_codes();
-    page.answer(app, params, "access_codes", move |row| {
-        let code = shown(row.value?, digits);
-        let named = |text: &String| code["name"].as_str().is_some_and(|name| name.to_lowercase().contains(text));
-        let fits = !foreign
-            && code["is_managed"] == managed
-            && device.as_ref().is_none_or(|id| code["device_id"] == id.as_str())
-            && key.as_ref().is_none_or(|key| code["common_code_key"] == key.as_str())
-            && search.as_ref().is_none_or(named);
-        fits.then_some(code)
-    })
-    .await
+    let wanted = app.look(move |known| {
+        known.codes(|code| {
+            !foreign
+                && code.is_managed == managed
+                && device.as_ref().is_none_or(|id| code.device_id == *id)
+                && key.as_ref().is_none_or(|key| code.common_code_key.as_ref() == Some(key))
+        })
+    });
+    page.among(wanted.await?)
+        .answer(app, params, "access_codes", move |row| {
+            let code = shown(row.value?, digits);
+            let named = |text: &String| code["name"].as_str().is_some_and(|name| name.to_lowercase().contains(text));
+            (code["is_managed"] == managed && search.as_ref().is_none_or(named)).then_some(code)
+        })
+        .await
 }
 
 /// One code, by its id or by its device and digits.
@@ -62,7 +66,8 @@ pub async fn get_of(managed: bool, app: &App, mut params: Params) -> Result<Answ
         (Some(id), ..) => read(app.store.clone(), move |store| store.row(RowKind::Code, &id.to_string())).await?,
         // Whoever may not see digits may not guess them either.
         (None, Some(device), Some(code)) if digits => {
-            codes(app).await?.into_iter().find(|c| c["device_id"] == json!(device) && c["code"] == code.as_str())
+            let of_device = app.codes(move |c| c.device_id == device.to_string()).await?;
+            of_device.into_iter().find(|c| c["code"] == code.as_str() && c["is_managed"] == managed)
         }
         _ => {
             return Err(ApiError::new(
@@ -130,7 +135,8 @@ async fn made_before(app: &App, devices: &[Uuid], draft: &CodeDraft) -> Result<O
             && draft.starts_at.is_none_or(|_| code["starts_at"] == date(draft.starts_at))
             && code["ends_at"] == date(draft.ends_at)
     };
-    let all = codes(app).await?;
+    let ids: Vec<String> = devices.iter().map(Uuid::to_string).collect();
+    let all = app.codes(move |code| code.common_code_key.is_some() && ids.contains(&code.device_id)).await?;
     let asked: Vec<&Value> = all.iter().filter(is_asked).collect();
     for first in asked.iter().filter(|code| code["device_id"] == json!(devices[0])) {
         let together: Vec<Value> = asked
@@ -163,8 +169,8 @@ pub async fn update_multiple(State(app): State<App>, mut params: Params) -> Resu
     let key = params.must_text("common_code_key");
     let draft = draft(&mut params);
     params.end()?;
-    let codes = codes(&app).await?;
-    let linked: Vec<Uuid> = codes.iter().filter(|c| c["common_code_key"] == key.as_str()).filter_map(id_of).collect();
+    let codes = app.codes(move |code| code.common_code_key.as_ref() == Some(&key)).await?;
+    let linked: Vec<Uuid> = codes.iter().filter_map(id_of).collect();
     if linked.is_empty() {
         return Err(missing());
     }
@@ -232,12 +238,6 @@ fn draft(params: &mut Params) -> CodeDraft {
         preferred_code_length: params.number("preferred_code_length", *DIGITS.end()).and_then(|n| u8::try_from(n).ok()),
         ..CodeDraft::default()
     }
-}
-
-/// Every code. They are some thousands at most.
-async fn codes(app: &App) -> Result<Vec<Value>, ApiError> {
-    let rows = read(app.store.clone(), |store| store.rows_after(RowKind::Code, "", usize::MAX)).await?;
-    Ok(rows.into_iter().filter_map(|row| row.value).collect())
 }
 
 fn id_of(code: &Value) -> Option<Uuid> {

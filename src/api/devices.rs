@@ -142,9 +142,13 @@ pub async fn get_of(which: Which, app: &App, mut params: Params) -> Result<Value
     let view = match id {
         Some(id) => read(app.store.clone(), move |store| store.row(RowKind::Device, &id.to_string())).await?,
         None => {
-            let named = move |row: &StateRow| row.value.as_ref().is_some_and(|v| v["name"].as_str() == name.as_deref());
-            let rows = read(app.store.clone(), |store| store.rows_after(RowKind::Device, "", usize::MAX)).await?;
-            rows.into_iter().find(named).and_then(|row| row.value)
+            let (index, name) = (app.index.clone(), name.unwrap_or_default());
+            let named = read(app.store.clone(), move |store| {
+                let named = index.look(store, |known| known.devices_named(&name))?;
+                let views: Result<Vec<_>, _> = named.iter().map(|id| store.row(RowKind::Device, id)).collect();
+                Ok(views?.into_iter().flatten().find(|view| which.fits(view)))
+            });
+            named.await?
         }
     };
     let missing =

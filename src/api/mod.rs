@@ -10,6 +10,7 @@ pub mod devices;
 pub mod envelope;
 mod events;
 mod guard;
+pub mod index;
 pub mod keys;
 mod locks;
 mod metrics;
@@ -44,6 +45,7 @@ use crate::store::Store;
 use accounts::Adopts;
 use connect::Networks;
 use envelope::{Answer, ApiError};
+use index::Index;
 use simulate::Simulator;
 
 /// Clients of the live stream at once.
@@ -61,6 +63,8 @@ pub struct App {
     pub health: Arc<Health>,
     /// Held by whoever changes what is read first: the rows that are the API's own.
     pub own_rows: Arc<tokio::sync::Mutex<()>>,
+    /// Where codes, thresholds and names are.
+    pub index: Arc<Index>,
     /// Networks come and go by it.
     pub networks: Networks,
     /// Whether new devices are managed on sight; a reload may change it.

@@ -98,16 +98,17 @@ async fn of_device(app: &App, threshold: Uuid, named: Option<Uuid>) -> Result<Uu
     }
 }
 
-/// A threshold and whose it is. There are few sensors, so all are looked at.
+/// A threshold and whose it is.
 async fn find(app: &App, id: Uuid) -> Result<(Uuid, Value), ApiError> {
-    let id = id.to_string();
-    let rows = read(app.store.clone(), |store| store.rows_after(RowKind::Device, "", usize::MAX)).await?;
-    let thresholds = rows
-        .into_iter()
-        .filter_map(|row| row.value)
-        .flat_map(|mut device| device["noise_thresholds"].as_array_mut().map(std::mem::take).unwrap_or_default());
+    let (id, index) = (id.to_string(), app.index.clone());
     let missing = || ApiError::not_found("noise_threshold", "no such noise threshold");
-    let found = thresholds.into_iter().find(|t| t["noise_threshold_id"] == id.as_str()).ok_or_else(missing)?;
+    let found = read(app.store.clone(), move |store| {
+        let Some(device) = index.look(store, |known| known.device_of_threshold(&id))? else { return Ok(None) };
+        let device = store.row(RowKind::Device, &device)?;
+        let thresholds = device.and_then(|mut d| d["noise_thresholds"].as_array_mut().map(std::mem::take));
+        Ok(thresholds.into_iter().flatten().find(|t| t["noise_threshold_id"] == id.as_str()))
+    });
+    let found = found.await?.ok_or_else(missing)?;
     let device = found["device_id"].as_str().and_then(|id| id.parse().ok()).ok_or_else(missing)?;
     Ok((device, found))
 }

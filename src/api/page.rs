@@ -43,6 +43,15 @@ impl Page {
         Page { kind, only, after: after.flatten().unwrap_or_default(), limit }
     }
 
+    /// And only those of them that have one of these keys.
+    pub fn among(mut self, keys: BTreeSet<String>) -> Page {
+        self.only = Some(match self.only {
+            Some(only) => only.intersection(&keys).cloned().collect(),
+            None => keys,
+        });
+        self
+    }
+
     /// The page under `key`, of what `shape` makes of the rows that it wants. Refuses what was wrong with the parameters.
     pub async fn answer(
         self,

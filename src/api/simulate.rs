@@ -91,9 +91,8 @@ async fn found(app: &App, device_id: Uuid, digits: &str) -> Result<Value, ApiErr
     let mut head = app.store.head();
     loop {
         head.borrow_and_update();
-        let rows = read(app.store.clone(), |store| store.rows_after(RowKind::Code, "", usize::MAX)).await?;
-        let is_it = |c: &Value| c["device_id"] == json!(device_id) && c["code"] == digits && c["is_managed"] == false;
-        if let Some(code) = rows.into_iter().filter_map(|row| row.value).find(is_it) {
+        let of_device = app.codes(move |code| code.device_id == device_id.to_string() && !code.is_managed).await?;
+        if let Some(code) = of_device.into_iter().find(|code| code["code"] == digits) {
             return Ok(code);
         }
         head.changed().await.map_err(|e| ApiError::internal(&e))?;

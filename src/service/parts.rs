@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::supervise::{Part, stopped};
 use crate::api::accounts::Adopts;
 use crate::api::connect::Networks;
+use crate::api::index::Index;
 use crate::api::simulate::Simulator;
 use crate::api::{self, App};
 use crate::config::{Config, ZwaveSection};
@@ -52,6 +53,7 @@ pub struct Shared {
     own_rows: Arc<tokio::sync::Mutex<()>>,
     pub simulator: Option<Simulator>,
     pub networks: Networks,
+    index: Arc<Index>,
     adopts: Arc<watch::Sender<Adopts>>,
     streams: Arc<tokio::sync::Semaphore>,
     asked: Arc<Mutex<Vec<Ask>>>,
@@ -260,10 +262,10 @@ impl Parts {
 
     /// What the API works with.
     pub fn app(&self, names: api::Names) -> App {
-        let Shared { identity, store, hand, health, simulator, networks, adopts, own_rows, streams, .. } =
+        let Shared { identity, store, hand, health, simulator, networks, index, adopts, own_rows, streams, .. } =
             self.shared.clone();
         let (names, tail, adopts) = (Arc::new(names), Arc::default(), adopts.subscribe());
-        App { identity, names, store, hand, health, own_rows, networks, adopts, simulator, streams, tail }
+        App { identity, names, store, hand, health, own_rows, index, networks, adopts, simulator, streams, tail }
     }
 
     fn http(&self, section: &Section, settings: api::tcp::Settings, names: api::Names) -> Part {
@@ -321,6 +323,7 @@ impl Shared {
             clock,
             simulator: None,
             networks,
+            index: Arc::default(),
             adopts: Arc::new(watch::channel(adopts).0),
             own_rows: Arc::default(),
             streams: Arc::new(tokio::sync::Semaphore::new(api::STREAMS_MOST)),

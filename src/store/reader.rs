@@ -122,6 +122,16 @@ impl Reader {
         Ok(state_page(&self.connection(), &self.seal, rev, limit)?)
     }
 
+    /// Up to `limit` rows of a kind changed after `rev`, oldest change first, tombstones too.
+    pub fn changes(&self, kind: RowKind, rev: u64, limit: usize) -> Result<Vec<StateRow>, StoreError> {
+        let c = self.connection();
+        let mut statement = c.prepare_cached(
+            "SELECT rev, kind, key, value, sum FROM state INDEXED BY state_by_rev WHERE rev > ?1 AND kind = ?2 ORDER BY rev",
+        )?;
+        let rows = statement.query_map(rusqlite::params![rev, kind.as_str()], |r| state_row(r, &self.seal))?;
+        Ok(rows.filter_map(Result::transpose).take(limit).collect::<Result<_, _>>()?)
+    }
+
     /// One row of state as it is now.
     pub fn row(&self, kind: RowKind, key: &str) -> Result<Option<serde_json::Value>, StoreError> {
         let c = self.connection();
