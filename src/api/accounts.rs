@@ -101,13 +101,18 @@ pub fn all(rows: &[StateRow], adopts: Adopts) -> impl Iterator<Item = Value> {
 
 fn account(view: Value, adopts: Adopts) -> Value {
     let kind = view["account_type"].as_str().unwrap_or("ble");
+    let mut errors = view["errors"].as_array().cloned().unwrap_or_default();
+    for error in &mut errors {
+        error["is_connected_account_error"] = true.into();
+        error["is_bridge_error"] = (error["error_code"] == "bridge_disconnected").into();
+    }
     json!({
         "connected_account_id": view["connected_account_id"],
         "account_type": kind,
         "account_type_display_name": if kind == "zwave" { "Z-Wave" } else { "Bluetooth LE" },
         "display_name": view["name"],
         "created_at": view["created_at"],
-        "errors": view["errors"].as_array().cloned().unwrap_or_default(),
+        "errors": errors,
         "warnings": view["warnings"].as_array().cloned().unwrap_or_default(),
         "custom_metadata": {},
         "automatically_manage_new_devices": if kind == "zwave" { adopts.zwave } else { adopts.ble },

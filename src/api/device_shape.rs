@@ -51,7 +51,7 @@ pub fn device(mut view: Value, workspace: Uuid) -> Value {
         "connected_account_id": view["connected_account_id"],
         "workspace_id": workspace,
         "created_at": view["created_at"].as_str().unwrap_or("1970-01-01T00:00:00.000Z"),
-        "errors": view["errors"].as_array().cloned().unwrap_or_default(),
+        "errors": errors(&view),
         "warnings": warnings(&view),
         "is_managed": managed,
         "custom_metadata": view["custom_metadata"].as_object().cloned().unwrap_or_default(),
@@ -129,6 +129,19 @@ fn capabilities(view: &Value, kind: &str) -> Vec<&'static str> {
 /// Whether a view is of a lock.
 pub fn is_lock(view: &Value) -> bool {
     view["kind"] == "lock" || view["can_lock"] == true
+}
+
+/// Each says whose it is.
+fn errors(view: &Value) -> Value {
+    let mut errors = view["errors"].as_array().cloned().unwrap_or_default();
+    for error in &mut errors {
+        let of_account = error["error_code"] == "account_disconnected";
+        if of_account {
+            error["is_connected_account_error"] = true.into();
+        }
+        error["is_device_error"] = (!of_account).into();
+    }
+    errors.into()
 }
 
 fn warnings(view: &Value) -> Value {
