@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::daemon::Daemon;
 use super::{Context, Failure};
 use crate::api::keys::{Keys, Scope};
 use crate::config::Config;
@@ -38,6 +39,9 @@ const CONFIG: &str = "config.toml";
 
 /// Every device of the building is heard within 3 virtual seconds.
 const MEETING_MOST: Duration = Duration::from_secs(5);
+
+/// Its network is on this machine, and small.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(45);
 
 /// Lines of the account that may wait for a slow terminal; what is beyond is told by the events anyway.
 const STORIES: usize = 256;
@@ -104,20 +108,24 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         None => keys.create("demo", Scope::Admin, made_at)?,
     };
     let bridge = Bridge::start(args.speed).await?;
-    let config = config(&state, &bridge, &mqtt, version, &http)?;
+    let config = config(&state, &mqtt, version, &http)?;
     let topics = format!("{}/{}", config.mqtt.prefix, config.hub.name);
     let intake = Intake::new(config.known());
     let clock = Clock::at_speed(args.speed);
     let (simulator, asked) = mpsc::channel(simulate::AT_ONCE);
+    let reached = config.clone();
     let running = Running::start_simulated(config, clock.clone(), Some(simulator)).await?;
-    let simulated = tokio::spawn(simulate::obey(bridge.clone(), asked));
+    let (air, inputs) = (simulate::Air::default(), running.hand.inputs());
+    let told =
+        simulate::Building { bridge: bridge.clone(), air: air.clone(), inputs: inputs.clone(), clock: clock.clone() };
+    let simulated = tokio::spawn(told.obey(asked));
 
     reachable(&http).await?;
-
     let mut account = Account::open(&running.store, json)?;
+    connect(&reached, bridge.url()).await?;
     let (story, mut stories) = mpsc::channel(STORIES);
     let everybody = named().count() + bridge.size();
-    let life = tokio::spawn(live(Building::new(args.seed), intake, clock, bridge, running.hand.inputs(), story));
+    let life = tokio::spawn(live(Building::new(args.seed), intake, clock, (bridge, air), inputs, story));
     met(&running.store, everybody).await;
     if json {
         let http = format!("http://{http}");
@@ -164,11 +172,11 @@ async fn live(
     mut building: Building,
     mut intake: Intake,
     clock: Clock,
-    bridge: Bridge,
+    (bridge, air): (Bridge, simulate::Air),
     inputs: Inputs,
     story: mpsc::Sender<(Wall, String)>,
 ) {
-    let adapter: Arc<str> = Arc::from("hci0");
+    let adapter: Arc<str> = Arc::from(simulate::ADAPTER);
     let up = LinkNews::Adapter { powered: true, scanning: true };
     if inputs.send(Input::Link(Link::Adapter(adapter.clone()), up)).await.is_err() {
         return;
@@ -182,7 +190,8 @@ async fn live(
         for happening in happenings {
             match happening {
                 Happening::Advert(advert) => {
-                    if let Some(report) = intake.advert(clock.mono(), &adapter, &advert)
+                    if air.carries(advert.address)
+                        && let Some(report) = intake.advert(clock.mono(), &adapter, &advert)
                         && inputs.send(Input::Report(report)).await.is_err()
                     {
                         return;
@@ -207,6 +216,14 @@ async fn reachable(address: &str) -> Result<(), Failure> {
     };
     let none = |_| Failure::failed(format!("--http {address}: nothing listens there; is the port taken?"));
     tokio::time::timeout(Duration::from_secs(5), listens).await.map_err(none)
+}
+
+/// The building's network is connected as anybody would connect one: by its address.
+async fn connect(config: &Config, url: String) -> Result<(), Failure> {
+    let network = json!({"url": url, "name": "demo"});
+    let mut daemon = Daemon::must(config).await?;
+    daemon.ask_within(CONNECTED_WITHIN, "/connected_accounts/create", network, "connected_account").await?;
+    Ok(())
 }
 
 /// Comes back when so many devices have been met: who asks at once shall find the building. A slow one is not waited for.
@@ -237,7 +254,7 @@ fn free_address(usual: SocketAddr) -> std::io::Result<SocketAddr> {
 }
 
 /// The demo's configuration, as somebody would write it.
-fn config(state: &Scratch, bridge: &Bridge, mqtt: &str, version: u8, http: &str) -> Result<Config, Failure> {
+fn config(state: &Scratch, mqtt: &str, version: u8, http: &str) -> Result<Config, Failure> {
     let dir = state.0.display();
     let mut text = format!(
         r#"state_dir = "{dir}"
@@ -254,11 +271,7 @@ listen = "{http}"
 codes = "manage"
 [webhooks]
 private_addresses = true # A receiver on this machine is what one tries first.
-[[zwave]]
-name = "demo"
-url = "{}"
-"#,
-        bridge.url()
+"#
     );
     for fitting in named() {
         text += &format!("[[devices]]\naddress = \"{}\"\nname = \"{}\"\n", fitting.address, fitting.name);

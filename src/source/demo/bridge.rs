@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request};
+use tokio_tungstenite::tungstenite::http::StatusCode;
 
 use super::building::{FRONT_DOOR, OFFICE, STAIRWELL, Zwave};
 use super::lock::{DIGITS, MOTOR, SLOTS, Written};
@@ -27,6 +29,8 @@ const ATTENDED_FOR: Duration = Duration::from_secs(15);
 const QUIET_DB: f64 = 41.0;
 const LOUD_DB: f64 = 95.0;
 const LOUD_FOR: Duration = Duration::from_secs(75);
+/// So long (of the world's time) it lets nobody in when it is told to refuse.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 /// Events that a slow client may be behind; the hub is never this slow.
 const BEHIND: usize = 256;
 
@@ -37,6 +41,8 @@ pub struct Bridge {
     address: SocketAddr,
     /// Virtual seconds in a second.
     speed: f64,
+    /// Whether clients are let in.
+    admits: Arc<watch::Sender<bool>>,
     /// When each node was last operated from afar.
     attended: Arc<Mutex<BTreeMap<u16, Instant>>>,
 }
@@ -47,7 +53,8 @@ impl Bridge {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (events, nodes) = (broadcast::channel(BEHIND).0, Arc::new(Mutex::new(nodes())));
-        let bridge = Bridge { nodes, events, address, speed, attended: Arc::default() };
+        let admits = Arc::new(watch::Sender::new(true));
+        let bridge = Bridge { nodes, events, address, speed, admits, attended: Arc::default() };
         let server = bridge.clone();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -66,8 +73,44 @@ impl Bridge {
         format!("ws://{}", self.address)
     }
 
-    /// A node does something: its values change and the clients are told, in the driver's order.
+    /// A node falls silent, or is there again; the driver finds out. False where there is no such node.
+    pub fn answers(&self, node: u16, does: bool) -> bool {
+        let Some(was_dead) = self.nodes().get_mut(&node).map(|n| std::mem::replace(&mut n.dead, !does)) else {
+            return false;
+        };
+        if was_dead == does {
+            let event = if does { "alive" } else { "dead" };
+            self.tell(json!({ "source": "node", "event": event, "nodeId": node }));
+        }
+        true
+    }
+
+    /// A node is excluded. False where there is none.
+    pub fn exclude(&self, node: u16) -> bool {
+        let gone = self.nodes().remove(&node);
+        if let Some(gone) = &gone {
+            self.tell(
+                json!({ "source": "controller", "event": "node removed", "node": dump(node, gone), "reason": 0 }),
+            );
+        }
+        gone.is_some()
+    }
+
+    /// Hangs up on its clients and lets none in, as if their password had been changed; for a while.
+    pub fn refuse(&self) {
+        self.admits.send_replace(false);
+        let bridge = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(REFUSED_FOR.div_f64(bridge.speed)).await;
+            bridge.admits.send_replace(true);
+        });
+    }
+
+    /// A node does something: its values change and the clients are told, in the driver's order. One that is dead or gone does nothing.
     pub fn happen(&self, node: u16, what: Zwave) {
+        if self.nodes().get(&node).is_none_or(|n| n.dead) {
+            return;
+        }
         match what {
             Zwave::Keypad { locked, user } => {
                 self.bolt(node, locked);
@@ -251,7 +294,18 @@ impl Bridge {
     }
 
     async fn serve(self, socket: TcpStream) {
-        let Ok(mut socket) = tokio_tungstenite::accept_async(socket).await else { return };
+        let mut admits = self.admits.subscribe();
+        let admitted = *admits.borrow_and_update();
+        #[expect(clippy::result_large_err, reason = "that is how the handshake is refused")]
+        let admit = |_: &Request, answer| match admitted {
+            true => Ok(answer),
+            false => {
+                let mut refusal = ErrorResponse::new(None);
+                *refusal.status_mut() = StatusCode::UNAUTHORIZED;
+                Err(refusal)
+            }
+        };
+        let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(socket, admit).await else { return };
         let version = json!({
             "type": "version", "homeId": HOME, "driverVersion": "15.29.0", "serverVersion": "3.10.2",
             "minSchemaVersion": 0, "maxSchemaVersion": 48
@@ -263,6 +317,7 @@ impl Bridge {
         let mut listening = false;
         loop {
             let text = tokio::select! {
+                _ = admits.changed() => return,
                 event = events.recv() => match event {
                     Ok(event) if listening => event,
                     Ok(_) => continue,
@@ -287,6 +342,14 @@ impl Bridge {
 
     fn answer(&self, command: &Value) -> Value {
         let id = &command["messageId"];
+        let node = command["nodeId"].as_u64().and_then(|n| u16::try_from(n).ok());
+        if command["command"] != "node.ping" && node.is_some_and(|n| self.nodes().get(&n).is_some_and(|n| n.dead)) {
+            return json!({
+                "type": "result", "success": false, "messageId": id, "errorCode": "zwave_error",
+                "zwaveErrorCode": 204, "zwaveErrorCodeName": "Controller_CallbackNOK",
+                "zwaveErrorMessage": "Failed to send the command after 3 attempts"
+            });
+        }
         match self.obey(command) {
             Some(result) => json!({ "type": "result", "success": true, "messageId": id, "result": result }),
             None => json!({
@@ -301,7 +364,7 @@ impl Bridge {
         match command["command"].as_str()? {
             "initialize" | "set_api_schema" => Some(json!({})),
             "start_listening" => Some(json!({ "state": self.state() })),
-            "node.ping" => Some(json!({ "responded": self.nodes().contains_key(&node) })),
+            "node.ping" => Some(json!({ "responded": self.nodes().get(&node).is_some_and(|n| !n.dead) })),
             "node.set_value" => {
                 let at = asked(&command["valueId"])?;
                 if at.0 == DOOR_LOCK && at.1 == "targetMode" {

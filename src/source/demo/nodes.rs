@@ -27,6 +27,8 @@ pub struct Node {
     classes: &'static [(u16, &'static str, u8)],
     pub values: BTreeMap<Place, Value>,
     pub codes: Codes,
+    /// It does not answer.
+    pub dead: bool,
 }
 
 pub fn place(class: u16, property: &str, key: Option<&str>) -> Place {
@@ -62,6 +64,7 @@ fn lock(name: &'static str) -> Node {
         ],
         values,
         codes,
+        dead: false,
     }
 }
 
@@ -75,6 +78,7 @@ pub fn nodes() -> BTreeMap<u16, Node> {
         classes: &[(MULTILEVEL_SENSOR, "Multilevel Sensor", 11)],
         values: BTreeMap::from([(place(MULTILEVEL_SENSOR, "Loudness", None), json!(41.0))]),
         codes: Codes::default(),
+        dead: false,
     };
     BTreeMap::from([(FRONT_DOOR, lock("Front door")), (OFFICE, lock("Office")), (STAIRWELL, noise)])
 }
@@ -140,7 +144,7 @@ pub fn dump(id: u16, node: &Node) -> Value {
         })
         .collect();
     json!({
-        "nodeId": id, "index": 0, "status": 4, "ready": true, "interviewStage": "Complete", "isListening": true,
+        "nodeId": id, "index": 0, "status": if node.dead { 3 } else { 4 }, "ready": true, "interviewStage": "Complete", "isListening": true,
         "isFrequentListening": false, "isRouting": true, "isSecure": true, "canSleep": node.can_sleep, "keepAwake": false,
         "isControllerNode": false, "name": node.name, "manufacturer": "Portcullis", "label": node.product,
         "deviceConfig": { "manufacturer": "Portcullis", "label": node.product, "description": node.product },

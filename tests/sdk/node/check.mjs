@@ -293,6 +293,53 @@ await check('accounts are listed, and every device is of one', async () => {
   await refused(() => seam.connectedAccounts.get({ connected_account_id: NOBODY }), 404, 'connected_account_not_found')
 })
 
+await check('a device that falls silent is told, and so is that it is back', async () => {
+  const { device_id } = locks.findLast((l) => l.can_remotely_lock)
+  const since = now()
+  await seam.devices.simulate.disconnect({ device_id })
+  const lost = await seam.devices.get({ device_id })
+  assert.deepEqual([lost.properties.online, ids(lost.errors, 'error_code')], [false, ['device_disconnected']])
+  const event = await told(since, 'device.disconnected', (e) => e.device_id === device_id)
+  assert.equal(event.error_code, 'device_disconnected')
+  await seam.devices.simulate.connect({ device_id })
+  assert.equal((await seam.devices.get({ device_id })).properties.online, true)
+  await told(since, 'device.connected', (e) => e.device_id === device_id)
+  await refused(() => seam.devices.simulate.connect({ device_id: NOBODY }), 404, 'device_not_found')
+})
+
+await check('an account that is lost takes its devices with it, and both come back', async () => {
+  const { connected_account_id, device_id } = lock
+  const since = now()
+  await seam.connectedAccounts.simulate.disconnect({ connected_account_id })
+  const { errors } = await told(since, 'connected_account.disconnected', (e) => e.connected_account_id === connected_account_id)
+    .then(() => seam.connectedAccounts.get({ connected_account_id }))
+  assert.ok(errors.every((e) => e.error_code === 'account_disconnected' && e.is_connected_account_error))
+  const event = await told(since, 'device.disconnected', (e) => e.device_id === device_id)
+  assert.equal(event.error_code, 'account_disconnected')
+  await told(since, 'connected_account.connected', (e) => e.connected_account_id === connected_account_id)
+  await told(since, 'device.connected', (e) => e.device_id === device_id)
+})
+
+await check('a device that is taken out of its network is removed, and no more', async () => {
+  const { device_id } = locks.findLast((l) => l.can_remotely_lock)
+  const since = now()
+  await seam.devices.simulate.remove({ device_id })
+  await refused(() => seam.devices.get({ device_id }), 404, 'device_not_found')
+  await told(since, 'device.removed', (e) => e.device_id === device_id)
+})
+
+await check('an account is deleted with its devices', async () => {
+  const { connected_account_id } = lock
+  const since = now()
+  const gone = ids(await seam.devices.list({ connected_account_id }), 'device_id')
+  assert.ok(gone.length > 0)
+  await seam.connectedAccounts.delete({ connected_account_id })
+  await refused(() => seam.connectedAccounts.get({ connected_account_id }), 404, 'connected_account_not_found')
+  assert.deepEqual(await seam.devices.list({ connected_account_id }), [])
+  await told(since, 'connected_account.deleted', (e) => e.connected_account_id === connected_account_id)
+  for (const id of gone) await told(since, 'device.deleted', (e) => e.device_id === id)
+})
+
 await check('every answer is one that Seam knows', () => {
   assert.ok(validated > 50, `${validated} things seen`)
   for (const [what, thing] of strange) console.log(`strange: ${what}\n${JSON.stringify(thing).slice(0, 900)}`)
