@@ -11,6 +11,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use portcullis::api::STREAMS_MOST;
 use portcullis::api::connections::{self, Limits};
 use portcullis::api::keys::{Keys, Scope};
 use portcullis::config::Config;
@@ -253,5 +258,40 @@ async fn a_key_has_its_rate_and_guessers_are_slowed_down_without_touching_it() {
     let refused = asked.iter().find(|(status, ..)| *status == 429).expect("forty at once are too many");
     assert!(refused.2.contains("retry-after: 1"), "{}", refused.2);
     assert_eq!(refused.1["error"]["type"], "too_many_requests");
+    hub.stop(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_has_so_many_places_who_finds_none_is_told_when_to_come_again_and_a_place_that_is_left_is_free() {
+    let (_home, hub, address, key) = hub("").await;
+    let router = hub.api();
+    let follow = || {
+        let request = Request::builder().uri("/events/stream").header("host", "localhost").extension(Scope::Admin);
+        TowerToHyperService::new(router.clone()).call(request.body(Body::empty()).unwrap())
+    };
+    let mut clients = Vec::new();
+    for _ in 0..STREAMS_MOST {
+        let answer = follow().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        clients.push(answer.into_body());
+    }
+    let get = |path: &str| {
+        format!("GET {path} HTTP/1.1\nhost: localhost\nconnection: close\nauthorization: Bearer {key}\n\n")
+    };
+    let (status, answer, head) = ask(address, &get("/events/stream")).await;
+    assert_eq!((status, answer["error"]["type"].as_str()), (429, Some("too_many_requests")), "{answer}");
+    assert!(head.contains("retry-after: 30"), "{head}");
+    assert_eq!(ask(address, &get("/devices/list")).await.0, 200, "it is the stream alone that is full");
+    // Everybody who is there is told.
+    operate(&hub, false).await;
+    for client in &mut clients {
+        let mut told = String::new();
+        while !told.contains("event: lock.unlocked") {
+            let frame = tokio::time::timeout(PATIENCE, client.frame()).await.expect("in time").unwrap().unwrap();
+            told.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap()));
+        }
+    }
+    clients.pop();
+    assert_eq!(follow().await.unwrap().status(), 200);
     hub.stop(true).await;
 }
