@@ -1,6 +1,9 @@
 //! Seam's catalogue of events, and whether an event is what its entry says, in both dialects.
 #![allow(dead_code)]
 
+#[path = "schemas.rs"]
+mod schemas;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis::event::Dialect;
@@ -30,8 +33,9 @@ fn not_classic(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// Checks a rendered event against its entry.
+/// Checks a rendered event against its entry, and against its JSON Schema.
 pub fn check(text: &str, dialect: Dialect) {
+    schemas::check(text);
     let body: Map<String, Value> = serde_json::from_str(text).unwrap();
     let name = body["event_type"].as_str().unwrap();
     let entry = &catalogue()[name];

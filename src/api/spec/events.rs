@@ -27,7 +27,7 @@ fn details(event_type: EventType) -> (&'static [&'static str], &'static [&'stati
         DeviceDisconnected | DeviceUnmanagedDisconnected => (&["error_code"], NOTHING),
         DeviceLowBattery => (&["battery_level"], NOTHING),
         DeviceBatteryStatusChanged => (&["battery_status"], &["battery_level"]),
-        DeviceNameChanged => (NOTHING, &["device_name"]),
+        DeviceNameChanged | DeviceDeleted => (NOTHING, &["device_name"]),
         ActionAttemptLockDoorSucceeded
         | ActionAttemptLockDoorFailed
         | ActionAttemptUnlockDoorSucceeded
