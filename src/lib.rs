@@ -8,6 +8,7 @@ pub mod api;
 pub mod backoff;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod engine;
 pub mod event;
 pub mod health;

@@ -198,6 +198,11 @@ impl Keys {
         Ok(found.cloned())
     }
 
+    /// Whether a key that was let in before still is one.
+    pub fn has(&self, key: &Key) -> Result<bool, KeyError> {
+        Ok(self.list()?.contains(key))
+    }
+
     fn write(&self, keys: &[Key]) -> Result<(), KeyError> {
         let io = |source| self.io(source);
         let temporary = self.path.with_extension("json.new");

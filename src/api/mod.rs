@@ -9,6 +9,7 @@ pub mod device_shape;
 pub mod devices;
 pub mod envelope;
 mod events;
+pub mod explained;
 mod guard;
 pub mod index;
 pub mod keys;
@@ -19,7 +20,7 @@ mod page;
 mod params;
 pub mod simulate;
 pub mod spec;
-mod stream;
+pub mod stream;
 pub mod tcp;
 pub mod undeliverable;
 mod unmanaged_codes;
@@ -81,6 +82,8 @@ pub struct App {
 pub struct Names {
     pub hub: String,
     pub state_dir: PathBuf,
+    /// Whose times of day the console shows.
+    pub time_zone: chrono_tz::Tz,
     /// Links begin with https.
     pub tls: bool,
 }
@@ -88,7 +91,12 @@ pub struct Names {
 impl Names {
     pub fn new(config: &Config) -> Names {
         let tls = config.http.tls_cert_file.is_some();
-        Names { hub: config.hub.name.clone(), state_dir: config.state_dir.clone(), tls }
+        Names {
+            hub: config.hub.name.clone(),
+            state_dir: config.state_dir.clone(),
+            time_zone: config.hub.time_zone,
+            tls,
+        }
     }
 }
 

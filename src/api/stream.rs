@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
 use super::App;
@@ -32,10 +32,22 @@ pub async fn follow(
     let filter = filter(&mut params)?.unwrap_or_default();
     let digits = params.sees_codes();
     params.end()?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let events = after(&app, filter, last)?.map(move |(id, event)| {
+        Ok(sse::Event::default().id(id).event(event.event_type.as_str()).data(text(event.body, digits)))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+}
+
+/// What is told after the event with the id `last`, or from now on, as it is told: each with its id.
+pub fn after(
+    app: &App,
+    filter: Filter,
+    last: Option<&str>,
+) -> Result<impl Stream<Item = (String, Stored)> + use<>, ApiError> {
     let full = |_| ApiError::too_many("as many clients as there may be follow the stream already", FULL_AGAIN_S);
     let place = app.streams.clone().try_acquire_owned().map_err(full)?;
     let log_id = app.store.log_id();
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let from = match last.and_then(|id| id.split_once(':')) {
         // Another log's positions say nothing about this one: from its beginning, nothing is missed.
         Some((log, seq)) => {
@@ -56,12 +68,10 @@ pub async fn follow(
         looked_at: 0,
         _place: place,
     };
-    let events = futures_util::stream::unfold(follow, move |mut follow| async move {
+    Ok(futures_util::stream::unfold(follow, move |mut follow| async move {
         let event = follow.next().await?;
-        let id = format!("{log_id}:{}", event.seq);
-        Some((Ok(sse::Event::default().id(id).event(event.event_type.as_str()).data(text(event.body, digits))), follow))
-    });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+        Some(((format!("{log_id}:{}", event.seq), event), follow))
+    }))
 }
 
 /// The log behind a moving position, waiting for news at its end.

@@ -23,8 +23,9 @@ use tokio_rustls::server::TlsStream;
 use super::connections::{self, Limits, Peer};
 use super::envelope::{self, ApiError};
 use super::guard::{self, Rate};
-use super::keys::{Keys, Scope};
+use super::keys::{Key, Keys, Scope};
 use crate::config::Config;
+use crate::console;
 
 /// A handshake is a few packets; who takes longer is holding a place.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -86,7 +87,7 @@ const GUESSES_PER_SECOND: u32 = 5;
 const GUESSES_AT_ONCE: u32 = 20;
 
 /// What a request is judged by before it is answered.
-struct Gate {
+pub struct Gate {
     keys: Keys,
     allowed_hosts: Vec<String>,
     /// By the key's public part.
@@ -113,12 +114,12 @@ impl Gate {
         }
         let bearer = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
         let presented = bearer.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(|| {
-            self.unauthorized(request, "send a key: Authorization: Bearer seam_…  (portcullis keys create makes one)")
+            self.unauthorized(
+                peer(request),
+                "send a key: Authorization: Bearer seam_…  (portcullis keys create makes one)",
+            )
         })?;
-        let key = self.keys.check(presented.trim()).map_err(|error| ApiError::internal(&error))?;
-        let key = key.ok_or_else(|| self.unauthorized(request, "this is no key of this hub, or it was revoked"))?;
-        let too_many = |seconds| ApiError::too_many("too many requests with this key", seconds);
-        self.requests.take(&key.key_id, Instant::now()).map_err(too_many)?;
+        let key = self.key(presented, peer(request))?;
         let needed = needed(request.method(), request.uri().path());
         if key.scope < needed {
             let what = format!("this key may not do that; it takes one of scope {needed:?}").to_lowercase();
@@ -127,9 +128,27 @@ impl Gate {
         Ok(key.scope)
     }
 
+    /// The key that somebody presents.
+    pub fn key(&self, presented: &str, peer: IpAddr) -> Result<Key, ApiError> {
+        let key = self.keys.check(presented.trim()).map_err(|error| ApiError::internal(&error))?;
+        let key = key.ok_or_else(|| self.unauthorized(peer, "this is no key of this hub, or it was revoked"))?;
+        self.count(&key)?;
+        Ok(key)
+    }
+
+    /// Whether a key that was presented before still is one.
+    pub fn still_opens(&self, key: &Key) -> Result<bool, ApiError> {
+        self.count(key)?;
+        self.keys.has(key).map_err(|error| ApiError::internal(&error))
+    }
+
+    fn count(&self, key: &Key) -> Result<(), ApiError> {
+        let too_many = |seconds| ApiError::too_many("too many requests with this key", seconds);
+        self.requests.take(&key.key_id, Instant::now()).map_err(too_many)
+    }
+
     /// 401, or 429 for who tries too often.
-    fn unauthorized(&self, request: &Request, message: &str) -> ApiError {
-        let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+    fn unauthorized(&self, peer: IpAddr, message: &str) -> ApiError {
         match self.guesses.take(&peer, Instant::now()) {
             Ok(()) => ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message),
             Err(seconds) => ApiError::too_many("too many requests without a good key", seconds),
@@ -137,8 +156,22 @@ impl Gate {
     }
 }
 
+fn peer(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0)
+}
+
 /// Lets in who has a key that opens this; `/health` says that the hub lives to anybody, since load balancers have no key.
 async fn admit(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    // The console's pages let in by sessions; these are made, and watched, with the gate.
+    if console::is_its(request.uri().path()) {
+        return match guard::names(request.headers(), &gate.allowed_hosts) {
+            Ok(()) => {
+                request.extensions_mut().insert(gate);
+                next.run(request).await
+            }
+            Err(refusal) => refusal.into_response(),
+        };
+    }
     match gate.judge(&request) {
         Ok(scope) => {
             request.extensions_mut().insert(scope);
@@ -152,9 +185,9 @@ async fn admit(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
 }
 
 /// The least that a key must open for this. What only shows is a path that says so; all else changes something.
-fn needed(method: &Method, path: &str) -> Scope {
+pub fn needed(method: &Method, path: &str) -> Scope {
     let last = path.rsplit('/').next().unwrap_or_default();
-    let shows = matches!(last, "list" | "get" | "stream" | "explain" | "list_device_providers" | "metrics")
+    let shows = matches!(last, "list" | "get" | "health" | "stream" | "explain" | "list_device_providers" | "metrics")
         || last.ends_with(".json");
     match path.split('/').nth(1).unwrap_or_default() {
         // Where events go is not for everybody: an address may be a password.

@@ -143,36 +143,9 @@ fn explain(id: Uuid, context: &Context) -> Result<(), Failure> {
 
 /// Why a device is judged as it is, then everything that is known of it.
 fn in_words(explanation: &Value) -> Result<String, serde_json::Error> {
-    let presence = &explanation["presence"];
-    let number = |v: &Value| v.as_f64().unwrap_or_default();
-    let mut text = String::new();
-    if let Some(ears) = presence["adapters"].as_array() {
-        text += if presence["present"] == true { "It is here" } else { "It is judged to be gone" };
-        text += &format!("; it was last heard {:.1} s ago.", number(&presence["heard_ago_s"]));
-        text += &match &presence["interval_s"] {
-            _ if presence["irregular"] == true => {
-                " It speaks only when something happens, so its silence says nothing.".to_owned()
-            }
-            Value::Null => " How often it sends is not known yet.".to_owned(),
-            interval if presence["declared"] == true => {
-                format!(" It is declared to send every {:.1} s.", number(interval))
-            }
-            interval => format!(" It sends every {:.1} s.", number(interval)),
-        };
-        text += "\n";
-        for ear in ears {
-            let [loss, silent, deaf, deadline] =
-                ["loss", "silent_s", "deaf_s", "deadline_s"].map(|key| number(&ear[key]));
-            text += &format!(
-                "On {}: {:.0} % of its adverts are lost. Silent for {silent:.1} s, not counting the {deaf:.1} s in which the \
-                 adapter was deaf. Silence of {deadline:.0} s, {} adverts in a row, would mean that it is gone{}.\n",
-                ear["adapter"].as_str().unwrap_or("?"),
-                loss * 100.0,
-                ear["misses"],
-                if ear["judges"] == true { "" } else { "; but this adapter does not judge it now" },
-            );
-        }
-        text += "\n";
+    let mut text = api::explained::presence_in_words(&explanation["presence"]).join("\n");
+    if !text.is_empty() {
+        text += "\n\n";
     }
     Ok(text + &serde_json::to_string_pretty(explanation)?)
 }

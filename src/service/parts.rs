@@ -18,6 +18,7 @@ use crate::api::index::Index;
 use crate::api::simulate::Simulator;
 use crate::api::{self, App};
 use crate::config::{Config, ZwaveSection};
+use crate::console;
 use crate::engine::{Clock, Hand};
 use crate::health::Health;
 use crate::hub::{Action, Device, RowKind};
@@ -279,7 +280,7 @@ impl Parts {
                     health.set("http", true, format!("listening on {address}"));
                 };
                 tokio::select! {
-                    ended = api::tcp::serve(&settings, api::router(app), ready) => ended,
+                    ended = api::tcp::serve(&settings, console::beside(api::router(app.clone()), app), ready) => ended,
                     () = stopped(stop) => Ok(()),
                 }
             }

@@ -65,6 +65,11 @@ impl Rig {
         Rig { url: text("ws"), control: text("control").replace("http://", ""), _process: process }
     }
 
+    /// Where it is steered.
+    pub fn control(&self) -> &str {
+        &self.control
+    }
+
     /// Something happens to a node.
     pub async fn node(&self, node: u16, stimulus: &str, options: Value) {
         self.post(&format!("node/{node}/{stimulus}"), &options).await;

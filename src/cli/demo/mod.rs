@@ -136,6 +136,7 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         println!("A simulated building, seed {}, {} times as fast as life. Ctrl-C ends it.", args.seed, args.speed);
         println!("Events go to {mqtt} under {topics}/event/…; another terminal shows them with");
         println!("    mosquitto_sub {} -t '{topics}/event/#' -v", account::mosquitto_options(&mqtt));
+        println!("The console is at http://{http}/; sign in with the key {}", api_key.reveal());
         println!("The API answers on http://{http}; for example");
         println!("    curl -sH 'Authorization: Bearer {}' http://{http}/devices/list\n", api_key.reveal());
     }
