@@ -98,6 +98,8 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         None => (embedded_broker().await?, 4),
     };
     let http = match args.http {
+        // The system chooses the port, and it is said.
+        Some(address) if address.ends_with(":0") => TcpListener::bind(&address)?.local_addr()?.to_string(),
         Some(address) => address,
         None => free_address(USUAL_HTTP)?.to_string(),
     };
