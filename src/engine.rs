@@ -170,6 +170,7 @@ impl Engine {
             return;
         }
         let Output { events, rows, actions, replies } = out;
+        events.iter().for_each(|event| self.health.hub.presence.told(event));
         let (sender, waiting) = (self.actions.clone(), self.waiting.clone());
         let then = move || {
             for action in actions {

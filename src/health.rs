@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::event::{ErrorCode, Event, EventType};
 use crate::signal::Address;
 use crate::source::ble::decode::Reject;
 
@@ -19,6 +22,7 @@ pub struct Health {
     pub store: StoreCounters,
     pub mqtt: MqttCounters,
     pub webhooks: WebhookCounters,
+    pub heartbeat: HeartbeatCounters,
     /// State of each source and sink by name (`ble/hci0`, `zwave/main`, `mqtt`).
     parts: Mutex<BTreeMap<String, PartState>>,
 }
@@ -27,6 +31,71 @@ pub struct Health {
 pub struct HubCounters {
     /// Unmanaged devices that were turned away because there are too many.
     pub strangers_refused: AtomicU64,
+    /// What was judged of the presence of managed devices, and told.
+    pub presence: Judgements,
+}
+
+/// `{"connected":12,"device_disconnected":1,"hub_disconnected":0,"account_disconnected":0}`.
+#[derive(Debug, Default, Serialize)]
+pub struct Judgements {
+    connected: AtomicU64,
+    device_disconnected: AtomicU64,
+    hub_disconnected: AtomicU64,
+    account_disconnected: AtomicU64,
+}
+
+impl Judgements {
+    /// Counts an event, if it is about presence.
+    pub fn told(&self, event: &Event) {
+        let counter = match (event.event_type, event.details.error_code) {
+            (EventType::DeviceConnected, _) => &self.connected,
+            (EventType::DeviceDisconnected, Some(ErrorCode::HubDisconnected)) => &self.hub_disconnected,
+            (EventType::DeviceDisconnected, Some(ErrorCode::AccountDisconnected)) => &self.account_disconnected,
+            (EventType::DeviceDisconnected, _) => &self.device_disconnected,
+            _ => return,
+        };
+        count(counter);
+    }
+}
+
+/// How long something took, by the bounds of [`Histogram::BOUNDS`].
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// How many took up to each bound and longer than the one before; behind them, those that took longer than all.
+    counts: [AtomicU64; Histogram::BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Histogram {
+    /// In seconds: from a broker on this machine to one that hardly lives.
+    pub const BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+    pub fn observe(&self, took: Duration) {
+        let place = Histogram::BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound);
+        count(&self.counts[place.unwrap_or(Histogram::BOUNDS.len())]);
+        self.micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+    }
+}
+
+/// `{"buckets":[["0.001",3],…,["+Inf",9]],"sum":0.01,"count":9}`; each bucket counts those before it, too, as Prometheus has it.
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut sum = 0;
+        let counts = self.counts.iter().map(|n| n.load(Ordering::Relaxed));
+        let bounds = Histogram::BOUNDS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+        let buckets: Vec<(String, u64)> = bounds
+            .zip(counts)
+            .map(|(bound, n)| {
+                sum += n;
+                (bound, sum)
+            })
+            .collect();
+        let mut map = s.serialize_map(Some(3))?;
+        map.serialize_entry("buckets", &buckets)?;
+        map.serialize_entry("sum", &(self.micros.load(Ordering::Relaxed) as f64 / 1e6))?;
+        map.serialize_entry("count", &sum)?;
+        map.end()
+    }
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -115,6 +184,8 @@ pub struct StoreCounters {
 pub struct MqttCounters {
     pub published: AtomicU64,
     pub acknowledged: AtomicU64,
+    /// From the hand-over to the socket to the broker's word.
+    pub acknowledgement_seconds: Histogram,
     pub reconnects: AtomicU64,
     pub undeliverable: AtomicU64,
     /// Events that the log lost (expired, damaged) before they were acknowledged.
@@ -138,6 +209,12 @@ pub struct WebhookCounters {
     pub missed: AtomicU64,
     /// Endpoints that were given up.
     pub disabled: AtomicU64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct HeartbeatCounters {
+    pub sent: AtomicU64,
+    pub failed: AtomicU64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -31,6 +31,8 @@ fn example_in_full(dir: &Path) -> String {
     text = text.replace("mqtt://127.0.0.1:1883", "mqtts://127.0.0.1:8883");
     text = text.replace("ws://127.0.0.1:3000", "wss://127.0.0.1:3000");
     text = text.replace("/etc/portcullis", dir.to_str().unwrap());
+    // It is here or in a file, not both.
+    text = text.lines().filter(|line| !line.starts_with("heartbeat_url = ")).map(|line| format!("{line}\n")).collect();
     for file in [
         "ca.pem",
         "client.pem",
@@ -43,6 +45,7 @@ fn example_in_full(dir: &Path) -> String {
     ] {
         std::fs::write(dir.join(file), "x").unwrap();
     }
+    std::fs::write(dir.join("heartbeat_url"), "https://hc.example/x\n").unwrap();
     std::fs::write(dir.join("front_door_bindkey"), "231d39c1d7cc1ab1aee224cd096db932\n").unwrap();
     text
 }
@@ -118,6 +121,9 @@ fn each_mistake_is_one_line_with_its_path_and_the_way_out() {
         ("[hub]\nname = 7".into(), "hub.name", "a whole number"),
         ("[hub]\nworkspace_id = \"mine\"".into(), "hub.workspace_id", "UUID"),
         ("[hub]\ntime_zone = \"Europe/Viena\"".into(), "hub.time_zone", "Europe/Vienna"),
+        ("[hub]\nheartbeat_url = \"hc-ping.com/x\"".into(), "hub.heartbeat_url", "no URL of the web; https://"),
+        ("[hub]\nheartbeat_url = \"https://u:p@hc/x\"".into(), "hub.heartbeat_url", "no URL of the web; https://"),
+        ("[hub]\nheartbeat_every_s = 5".into(), "hub.heartbeat_every_s", "from 10"),
         ("[adopt]\nble = \"all\"".into(), "adopt.ble", "\"listed\" or \"known\""),
         ("[ble]\nadapters = \"hci0\"".into(), "ble.adapters", "a list"),
         ("[ble]\nadapters = [\"usb\"]".into(), "ble.adapters", "hci0"),

@@ -1,8 +1,6 @@
 //! `/metrics`, for Prometheus (text format 0.0.4).
 //!
-//! The rules: a name is `portcullis_`, the part, what is counted, and `_total` where it only grows; what has reasons or states has
-//! them as a label, never as a name; nothing of a single device, so that the number of series does not grow with the building.
-//! Every counter of [`Health`] is in [`TABLE`]; a test holds it to that.
+//! The rules are those of docs/metrics.md. Every counter of [`Health`] is in [`TABLE`]; a test holds it to that.
 
 use std::fmt::Write;
 
@@ -21,8 +19,9 @@ use crate::hub::RowKind;
 enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
-use Kind::{Counter, Gauge};
+use Kind::{Counter, Gauge, Histogram};
 
 /// Where it is in the health's counters, its name without the prefix, its kind, and what it says.
 const TABLE: &[(&str, &str, Kind, &str)] = &[
@@ -46,6 +45,12 @@ const TABLE: &[(&str, &str, Kind, &str)] = &[
         Counter,
         "Unmanaged devices turned away, as there are too many.",
     ),
+    (
+        "hub.presence",
+        "hub_presence_judgements_total",
+        Counter,
+        "Managed devices judged to be here or gone, by what was told.",
+    ),
     ("zwave.messages", "zwave_messages_total", Counter, "Messages of Z-Wave JS servers."),
     (
         "zwave.malformed",
@@ -67,6 +72,12 @@ const TABLE: &[(&str, &str, Kind, &str)] = &[
     ("store.expired_unsent", "events_expired_unsent_total", Counter, "Those of them that some sink had not taken."),
     ("mqtt.published", "mqtt_published_total", Counter, "Events sent to the broker, with those sent again."),
     ("mqtt.acknowledged", "mqtt_acknowledged_total", Counter, "Events that the broker acknowledged."),
+    (
+        "mqtt.acknowledgement_seconds",
+        "mqtt_acknowledgement_seconds",
+        Histogram,
+        "From handing an event to the socket to the broker's acknowledgement.",
+    ),
     ("mqtt.reconnects", "mqtt_reconnects_total", Counter, "Connections to the broker made anew."),
     (
         "mqtt.undeliverable",
@@ -84,6 +95,13 @@ const TABLE: &[(&str, &str, Kind, &str)] = &[
     ("webhooks.undeliverable", "webhooks_undeliverable_total", Counter, "Events whose last try failed."),
     ("webhooks.missed", "webhooks_missed_total", Counter, "Events that the log lost before an endpoint was told."),
     ("webhooks.disabled", "webhooks_disabled_total", Counter, "Endpoints that were given up."),
+    ("heartbeat.sent", "heartbeats_total", Counter, "Heartbeats that were taken."),
+    (
+        "heartbeat.failed",
+        "heartbeats_failed_total",
+        Counter,
+        "Heartbeats that were not taken, or not sent for want of life.",
+    ),
 ];
 
 pub async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
@@ -126,6 +144,7 @@ fn counters(health: &Health) -> String {
         let value = path.split('.').fold(&counters, |at, key| &at[key]);
         head(&mut text, name, *kind, help);
         match value {
+            histogram if *kind == Histogram => buckets(&mut text, name, histogram),
             Value::Object(by) if by.values().all(Value::is_string) => {
                 let mut reasons: Vec<_> = by.values().filter_map(Value::as_str).collect();
                 reasons.sort_unstable();
@@ -144,13 +163,27 @@ fn counters(health: &Health) -> String {
     text
 }
 
+fn buckets(text: &mut String, name: &str, histogram: &Value) {
+    for bucket in histogram["buckets"].as_array().into_iter().flatten() {
+        let bound = bucket[0].as_str().unwrap_or_default();
+        sample(text, &format!("{name}_bucket"), &[("le", bound)], bucket[1].as_f64().unwrap_or(0.0));
+    }
+    for part in ["sum", "count"] {
+        sample(text, &format!("{name}_{part}"), &[], histogram[part].as_f64().unwrap_or(0.0));
+    }
+}
+
 fn one(text: &mut String, name: &str, kind: Kind, help: &str, labels: &[(&str, &str)], value: f64) {
     head(text, name, kind, help);
     sample(text, name, labels, value);
 }
 
 fn head(text: &mut String, name: &str, kind: Kind, help: &str) {
-    let kind = if kind == Counter { "counter" } else { "gauge" };
+    let kind = match kind {
+        Counter => "counter",
+        Gauge => "gauge",
+        Histogram => "histogram",
+    };
     let _ = writeln!(text, "# HELP portcullis_{name} {help}\n# TYPE portcullis_{name} {kind}");
 }
 
@@ -203,6 +236,22 @@ mod tests {
     }
 
     #[test]
+    fn how_long_the_broker_took_is_told_by_bounds_each_with_those_before_it() {
+        let health = Health::default();
+        for ms in [1, 4, 40_000] {
+            health.mqtt.acknowledgement_seconds.observe(std::time::Duration::from_millis(ms));
+        }
+        let text = counters(&health);
+        let name = "portcullis_mqtt_acknowledgement_seconds";
+        for sample in
+            ["_bucket{le=\"0.001\"} 1", "_bucket{le=\"0.005\"} 2", "_bucket{le=\"30\"} 2", "_bucket{le=\"+Inf\"} 3"]
+        {
+            assert!(text.contains(&format!("{name}{sample}\n")), "{sample}: {text}");
+        }
+        assert!(text.contains(&format!("{name}_sum 40.005\n{name}_count 3\n")), "{text}");
+    }
+
+    #[test]
     fn reasons_are_labels_and_no_address_is_told() {
         let health = Health::default();
         let address: Address = "C0:FF:EE:00:00:01".parse().unwrap();
@@ -227,6 +276,7 @@ mod tests {
         let names = names.map(|rest| rest.split(|c: char| c != '_' && !c.is_ascii_lowercase()).next().unwrap());
         let of_the_hub = ["info", "part_up", "devices", "disk_bytes", "resident_memory_bytes"];
         for name in names {
+            let name = name.strip_suffix("_bucket").unwrap_or(name);
             assert!(of_the_hub.contains(&name) || TABLE.iter().any(|(_, known, ..)| *known == name), "{name}");
         }
     }

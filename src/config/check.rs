@@ -266,7 +266,6 @@ fn user() -> String {
     name.map_or_else(|| "this user".into(), |name| format!("the user {name}"))
 }
 
-/// 16 bytes in hex (or 12, as legacy MiBeacon has them). Never shown, not even a wrong one.
 /// A model that adverts do not name; the name under which decoders know it.
 pub fn ble_model(value: &Value) -> Read<&'static str> {
     let name = text(value)?;
@@ -275,6 +274,22 @@ pub fn ble_model(value: &Value) -> Read<&'static str> {
     })
 }
 
+/// A URL that is a secret. Never shown, not even a wrong one.
+pub fn secret_url(value: &Value) -> Read<Secret> {
+    secret_url_text(&text(value)?)
+}
+
+pub fn secret_url_text(text: &str) -> Read<Secret> {
+    let text = text.trim();
+    let sound = text.parse::<hyper::Uri>().ok().filter(|url| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.authority().is_some_and(|a| !a.host().is_empty() && !a.as_str().contains('@'))
+    });
+    let right = "https:// with a host is right (not shown, for it is a secret)";
+    sound.map(|_| Secret::new(text)).ok_or_else(|| format!("is no URL of the web; {right}"))
+}
+
+/// 16 bytes in hex (or 12, as legacy MiBeacon has them). Never shown, not even a wrong one.
 pub fn bind_key(value: &Value) -> Read<Secret> {
     bind_key_text(&text(value)?)
 }

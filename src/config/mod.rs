@@ -125,7 +125,7 @@ impl Config {
         networks_exist(problems, &networks, &devices);
         let config = Config {
             state_dir: t.get("state_dir", STATE_DIR.into(), check::directory),
-            hub: HubSection::read(t.section("hub")),
+            hub: HubSection::read(t.section("hub"), beside),
             adopt: AdoptSection::read(t.section("adopt")),
             ble: BleSection::read(t.section("ble")),
             zwave: networks.into_iter().map(|(_, network)| network).collect(),

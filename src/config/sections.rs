@@ -31,21 +31,38 @@ pub struct HubSection {
     /// Made and kept in the state directory if absent.
     pub workspace_id: Option<Uuid>,
     pub time_zone: chrono_tz::Tz,
+    /// Who is told, again and again, that the hub lives.
+    pub heartbeat_url: Option<Secret>,
+    pub heartbeat_every_s: u32,
 }
 
 impl Default for HubSection {
     fn default() -> HubSection {
-        HubSection { name: "hub-1".into(), workspace_id: None, time_zone: chrono_tz::Tz::UTC }
+        HubSection {
+            name: "hub-1".into(),
+            workspace_id: None,
+            time_zone: chrono_tz::Tz::UTC,
+            heartbeat_url: None,
+            heartbeat_every_s: 60,
+        }
     }
 }
 
 impl HubSection {
-    pub(super) fn read(mut t: Table) -> HubSection {
+    pub(super) fn read(mut t: Table, beside: &Path) -> HubSection {
         let default = HubSection::default();
+        let heartbeat_url = t.maybe("heartbeat_url", check::secret_url);
+        let from_file = t.maybe("heartbeat_url_file", secret_in(beside, check::secret_url_text));
+        if heartbeat_url.is_some() && from_file.is_some() {
+            t.wrong("heartbeat_url_file", "is given together with heartbeat_url; one of them is right");
+        }
         let section = HubSection {
             name: t.get("name", default.name, check::topic_level),
             workspace_id: t.maybe("workspace_id", check::uuid),
             time_zone: t.get("time_zone", default.time_zone, check::time_zone),
+            heartbeat_url: heartbeat_url.or(from_file),
+            // More often tells nobody anything sooner; less often than a day is no life.
+            heartbeat_every_s: t.get("heartbeat_every_s", default.heartbeat_every_s, check::whole(10..=86_400)),
         };
         t.end();
         section
@@ -408,7 +425,7 @@ impl DeviceSection {
         };
         let id = t.maybe("id", check::uuid);
         let bindkey = t.maybe("bindkey", check::bind_key);
-        let from_file = t.maybe("bindkey_file", bind_key_in(beside));
+        let from_file = t.maybe("bindkey_file", secret_in(beside, check::bind_key_text));
         if bindkey.is_some() && from_file.is_some() {
             t.wrong("bindkey_file", "is given together with bindkey; one of them is right");
         }
@@ -498,11 +515,15 @@ fn node(value: &::config::Value) -> Result<u16, String> {
     }
 }
 
-fn bind_key_in(beside: &Path) -> impl Fn(&::config::Value) -> Result<Secret, String> {
+/// What a file holds, read as the value itself would be.
+fn secret_in(
+    beside: &Path,
+    read: impl Fn(&str) -> Result<Secret, String>,
+) -> impl Fn(&::config::Value) -> Result<Secret, String> {
     move |value| {
         let path = check::file(beside)(value)?;
         let text =
             std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}; a text file is right", path.display()))?;
-        check::bind_key_text(&text).map_err(|what| format!("{}: its content {what}", path.display()))
+        read(&text).map_err(|what| format!("{}: its content {what}", path.display()))
     }
 }

@@ -24,7 +24,7 @@ use crate::health::Health;
 use crate::hub::{Action, Device, RowKind};
 use crate::identity::Identity;
 use crate::signal::{Address, DeviceKey};
-use crate::sink::{mqtt, webhook};
+use crate::sink::{heartbeat, mqtt, webhook};
 use crate::source::ble::intake::{Intake, Known};
 use crate::source::ble::{adopted, radio};
 use crate::source::zwave::{Rules, link};
@@ -70,6 +70,7 @@ enum Section {
     /// Commands from the same broker.
     Commands(Box<mqtt::Settings>),
     Webhooks(webhook::Settings),
+    Heartbeat(heartbeat::Settings),
     Zwave(ZwaveSection, Rules),
     Control(api::Names),
     Http(api::tcp::Settings, api::Names),
@@ -82,6 +83,7 @@ impl Section {
             Section::Mqtt(_) => mqtt::SINK.to_owned(),
             Section::Commands(_) => mqtt::command::PART.to_owned(),
             Section::Webhooks(_) => webhook::SINK.to_owned(),
+            Section::Heartbeat(_) => heartbeat::SINK.to_owned(),
             Section::Zwave(network, _) => format!("zwave/{}", network.name),
             Section::Control(_) => "control".to_owned(),
             Section::Http(..) => "http".to_owned(),
@@ -106,6 +108,7 @@ impl Section {
             Err(error) => tracing::error!(%error, "mqtt.not_started"),
         }
         sections.push(Section::Webhooks(webhook::Settings::new(config)));
+        sections.extend(heartbeat::Settings::new(config).map(Section::Heartbeat));
         let network = |n: &ZwaveSection| Section::Zwave(n.clone(), config.zwave_rules(&n.name));
         sections.extend(config.zwave.iter().map(network));
         if config.ble.enabled {
@@ -172,6 +175,7 @@ impl Parts {
             Section::Mqtt(settings) => self.mqtt(&section, settings),
             Section::Commands(settings) => self.commands(&section, settings),
             Section::Webhooks(settings) => self.webhooks(&section, settings),
+            Section::Heartbeat(settings) => self.heartbeat(&section, settings),
             Section::Zwave(network, rules) => self.zwave(&section, network, rules),
             Section::Control(names) => self.control(&section, names),
             Section::Http(settings, names) => self.http(&section, settings, names),
@@ -241,6 +245,13 @@ impl Parts {
         let Shared { store, health, .. } = self.shared.clone();
         Part::start(section.name(), health.clone(), move |stop| {
             webhook::run(settings.clone(), store.clone(), health.clone(), stop)
+        })
+    }
+
+    fn heartbeat(&self, section: &Section, settings: heartbeat::Settings) -> Part {
+        let Shared { hand, health, .. } = self.shared.clone();
+        Part::start(section.name(), health.clone(), move |stop| {
+            heartbeat::run(settings.clone(), hand.clone(), health.clone(), stop)
         })
     }
 

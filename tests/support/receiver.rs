@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use serde_json::Value;
@@ -19,6 +19,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 pub struct Posted {
+    pub method: String,
+    pub path: String,
     pub headers: HeaderMap,
     pub body: String,
 }
@@ -88,11 +90,18 @@ impl Drop for Receiver {
     }
 }
 
-async fn take(State((tell, plan)): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+async fn take(
+    State((tell, plan)): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let (method, path) = (method.to_string(), uri.path().to_owned());
     let answer = {
         // Under one lock, so that the posts are told in the order of their answers.
         let mut plan = plan.lock().expect("no panic");
-        let _ = tell.send(Posted { headers, body: String::from_utf8(body.to_vec()).expect("text") });
+        let _ = tell.send(Posted { method, path, headers, body: String::from_utf8(body.to_vec()).expect("text") });
         plan.next.pop_front().unwrap_or(plan.then)
     };
     match answer {

@@ -60,6 +60,12 @@ impl<T> Line<T> {
         Ok(())
     }
 
+    /// How long what has this packet id has waited.
+    pub fn waited(&self, packet_id: u16, now: Instant) -> Option<Duration> {
+        let slot = self.slots.iter().find(|s| s.packet_id == Some(packet_id))?;
+        Some(now.saturating_duration_since(slot.since))
+    }
+
     /// What was acknowledged under this packet id.
     pub fn acknowledged(&mut self, packet_id: u16) -> Result<&T, Stray> {
         let flying = |s: &&mut Slot<T>| s.packet_id == Some(packet_id) && !s.acknowledged;

@@ -239,8 +239,10 @@ impl<'a> Session<'a> {
     }
 
     fn acknowledged(&mut self, packet_id: u16, verdict: Verdict) -> Result<(), Broken> {
+        let waited = self.line.waited(packet_id, Instant::now()).unwrap_or_default();
         let item = self.line.acknowledged(packet_id)?;
         match (item, verdict) {
+            (Item::Event(_), Verdict::Taken) => self.health.mqtt.acknowledgement_seconds.observe(waited),
             (Item::Again(seq), Verdict::Taken) => self.store.resolved(SINK, *seq)?,
             (Item::Cleared(topic), Verdict::Taken) => self.shown.cleared(topic)?,
             (_, Verdict::Taken) => {}

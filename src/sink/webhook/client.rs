@@ -1,4 +1,4 @@
-//! One POST to an endpoint that nobody vouches for: every step has an end, no redirect is followed, nothing of the answer is kept.
+//! One request to an endpoint that nobody vouches for: every step has an end, no redirect is followed, nothing of the answer is kept.
 //!
 //! The name is looked up here, the addresses are checked, and one of those that passed is connected to: a name that changes its
 //! address between check and use (DNS rebinding) gains nothing.
@@ -11,7 +11,9 @@ use std::time::Duration;
 use axum::body::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
-use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper::header::HeaderValue;
+use hyper::http::request::Builder;
+use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -89,7 +91,22 @@ impl Client {
 
     /// `Ok` for a 2xx within the time.
     pub async fn post(&self, post: Post) -> Result<(), PostError> {
-        let status = tokio::time::timeout(self.within, self.exchange(post)).await;
+        let Post { url, headers, body } = post;
+        let mut request = Request::post(&url).header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in &headers {
+            request = request.header(*name, value);
+        }
+        self.tell(url, request, body).await
+    }
+
+    /// The same without a word: that it was asked is all there is to say.
+    pub async fn get(&self, url: Uri) -> Result<(), PostError> {
+        self.tell(url.clone(), Request::get(url), String::new()).await
+    }
+
+    async fn tell(&self, url: Uri, request: Builder, body: String) -> Result<(), PostError> {
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|e| PostError::Request(e.to_string()))?;
+        let status = tokio::time::timeout(self.within, self.exchange(url, request)).await;
         match status.map_err(|_| PostError::Slow(self.within))?? {
             status if status.is_success() => Ok(()),
             status if status.is_redirection() => Err(PostError::Redirect(status)),
@@ -97,17 +114,17 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, post: Post) -> Result<StatusCode, PostError> {
-        let host = post.url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let encrypted = post.url.scheme_str() == Some("https");
-        let port = post.url.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
+    async fn exchange(&self, url: Uri, request: Request<Full<Bytes>>) -> Result<StatusCode, PostError> {
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let encrypted = url.scheme_str() == Some("https");
+        let port = url.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
         let socket = self.connect(&host, port).await?;
         if !encrypted {
-            return send(socket, post).await;
+            return send(socket, url, request).await;
         }
         let name = ServerName::try_from(host).map_err(|e| PostError::Request(e.to_string()))?;
         let socket = TlsConnector::from(self.tls.clone()).connect(name, socket).await.map_err(PostError::Tls)?;
-        send(socket, post).await
+        send(socket, url, request).await
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, PostError> {
@@ -129,22 +146,17 @@ impl Client {
 
 async fn send(
     socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    post: Post,
+    url: Uri,
+    mut request: Request<Full<Bytes>>,
 ) -> Result<StatusCode, PostError> {
     let (mut requests, connection) = http1::handshake(TokioIo::new(socket)).await?;
-    let target = post.url.path_and_query().map_or("/", |p| p.as_str());
-    let authority = post.url.authority().map_or("", |a| a.as_str());
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(target)
-        .header(header::HOST, authority)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close");
-    for (name, value) in &post.headers {
-        request = request.header(*name, value);
-    }
-    let request = request.body(Full::new(Bytes::from(post.body))).map_err(|e| PostError::Request(e.to_string()))?;
+    let wrong = |e: &dyn std::fmt::Display| PostError::Request(e.to_string());
+    *request.uri_mut() = url.path_and_query().map_or("/", |p| p.as_str()).parse().map_err(|e| wrong(&e))?;
+    let authority = url.authority().map_or("", |a| a.as_str());
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, HeaderValue::from_str(authority).map_err(|e| wrong(&e))?);
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let mut answer = std::pin::pin!(requests.send_request(request));
     // The connection is driven here, so that it ends with this try. It may end with the very bytes that are the answer.
     tokio::select! {

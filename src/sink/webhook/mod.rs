@@ -6,7 +6,7 @@
 
 mod address;
 mod book;
-mod client;
+pub(in crate::sink) mod client;
 mod endpoint;
 mod sign;
 
