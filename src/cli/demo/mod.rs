@@ -19,16 +19,18 @@ use super::{Context, Failure};
 use crate::api::keys::{Keys, Scope};
 use crate::config::Config;
 use crate::engine::Clock;
+use crate::health::{Health, count};
 use crate::hub::{Input, RowKind};
 use crate::service::{self, Running};
 use crate::signal::{Link, LinkNews};
 use crate::source::Inputs;
+use crate::source::ble::Advert;
 use crate::source::ble::intake::Intake;
 use crate::source::demo::bridge::Bridge;
 use crate::source::demo::building::{Building, Happening};
 use crate::source::demo::devices::{FITTINGS, Fitting, KEY, Model};
 use crate::store::Store;
-use crate::time::Wall;
+use crate::time::{Mono, Wall};
 use account::Account;
 
 /// Where the API is unless another program is there.
@@ -127,7 +129,8 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     connect(&reached, bridge.url()).await?;
     let (story, mut stories) = mpsc::channel(STORIES);
     let everybody = named().count() + bridge.size();
-    let life = tokio::spawn(live(Building::new(args.seed), intake, clock, (bridge, air), inputs, story));
+    let ear = Ear { intake, inputs, health: running.health.clone() };
+    let life = tokio::spawn(live(Building::new(args.seed), ear, clock, (bridge, air), story));
     met(&running.store, everybody).await;
     if json {
         let http = format!("http://{http}");
@@ -170,18 +173,39 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     told
 }
 
+/// What hears the adverts; they are counted as the radio counts its own.
+struct Ear {
+    intake: Intake,
+    inputs: Inputs,
+    health: Arc<Health>,
+}
+
+impl Ear {
+    /// False where the hub has stopped.
+    async fn hear(&mut self, at: Mono, adapter: &Arc<str>, advert: &Advert) -> bool {
+        let Ear { intake, inputs, health } = self;
+        count(&health.ble.adverts);
+        let report = intake.advert(at, adapter, advert);
+        let problem = || (advert.address, intake.problem(advert.address).map(|p| p.reject));
+        health.ble.heard(intake.refused(), intake.knows(advert.address).then(problem));
+        match report {
+            Some(report) => inputs.send(Input::Report(report)).await.is_ok(),
+            None => true,
+        }
+    }
+}
+
 /// Lets the building happen, each thing at its time.
 async fn live(
     mut building: Building,
-    mut intake: Intake,
+    mut ear: Ear,
     clock: Clock,
     (bridge, air): (Bridge, simulate::Air),
-    inputs: Inputs,
     story: mpsc::Sender<(Wall, String)>,
 ) {
     let adapter: Arc<str> = Arc::from(simulate::ADAPTER);
     let up = LinkNews::Adapter { powered: true, scanning: true };
-    if inputs.send(Input::Link(Link::Adapter(adapter.clone()), up)).await.is_err() {
+    if ear.inputs.send(Input::Link(Link::Adapter(adapter.clone()), up)).await.is_err() {
         return;
     }
     loop {
@@ -193,10 +217,7 @@ async fn live(
         for happening in happenings {
             match happening {
                 Happening::Advert(advert) => {
-                    if air.carries(advert.address)
-                        && let Some(report) = intake.advert(clock.mono(), &adapter, &advert)
-                        && inputs.send(Input::Report(report)).await.is_err()
-                    {
+                    if air.carries(advert.address) && !ear.hear(clock.mono(), &adapter, &advert).await {
                         return;
                     }
                 }
