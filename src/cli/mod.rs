@@ -19,6 +19,7 @@ mod record;
 mod replay;
 mod run;
 mod scan;
+mod setup;
 mod troubles;
 mod undeliverable;
 
@@ -49,6 +50,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Find what is there, ask the rest, and write a configuration
+    Setup(setup::Args),
     /// Run the hub (what systemd starts)
     Run(run::Args),
     /// Run a simulated building, with an MQTT broker of its own unless you name one
@@ -170,6 +173,7 @@ pub fn main() -> ExitCode {
         log: cli.log,
     };
     let done = match cli.verb {
+        Verb::Setup(args) => setup::run(args, &context),
         Verb::Run(args) => run::run(args, &context),
         Verb::Demo(args) => demo::run(args, &context),
         Verb::Scan(args) => scan::run(args, &context),

@@ -16,17 +16,9 @@ pub async fn ble(config: &Config) -> Vec<Finding> {
     if !config.ble.enabled {
         return vec![Finding::fine("ble", "is not enabled")];
     }
-    let adapters = match timeout(ANSWER_WITHIN, adapters()).await {
-        Ok(Ok(adapters)) => adapters,
-        Ok(Err(finding)) => return vec![*finding],
-        Err(_) => {
-            let fix = "systemctl restart bluetooth; then look into journalctl -u bluetooth";
-            return vec![Finding::wrong(
-                "ble",
-                format!("BlueZ has not answered within {} s", ANSWER_WITHIN.as_secs()),
-                fix,
-            )];
-        }
+    let adapters = match find_adapters().await {
+        Ok(adapters) => adapters,
+        Err(finding) => return vec![*finding],
     };
     let mut findings: Vec<Finding> = Vec::new();
     for Adapter { name, address, powered } in &adapters {
@@ -54,10 +46,18 @@ pub async fn ble(config: &Config) -> Vec<Finding> {
     findings
 }
 
-struct Adapter {
-    name: String,
-    address: String,
-    powered: bool,
+pub struct Adapter {
+    /// `hci0`
+    pub name: String,
+    pub address: String,
+    pub powered: bool,
+}
+
+/// In the order of their names; or what stands in the way.
+pub async fn find_adapters() -> Result<Vec<Adapter>, Box<Finding>> {
+    let fix = "systemctl restart bluetooth; then look into journalctl -u bluetooth";
+    let slow = || Finding::wrong("ble", format!("BlueZ has not answered within {} s", ANSWER_WITHIN.as_secs()), fix);
+    timeout(ANSWER_WITHIN, adapters()).await.unwrap_or_else(|_| Err(Box::new(slow())))
 }
 
 async fn adapters() -> Result<Vec<Adapter>, Box<Finding>> {

@@ -3,7 +3,7 @@
 //! Each check answers with findings in plain words; one that is wrong says what to do. Nothing is changed by looking.
 
 mod broker;
-mod links;
+pub mod links;
 mod machine;
 
 use std::io::Write;
@@ -30,7 +30,7 @@ pub struct Args {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum State {
+pub enum State {
     Fine,
     /// It works, and there is something to know.
     Note,
@@ -38,15 +38,15 @@ enum State {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
+pub struct Finding {
     /// `mqtt`, `ble/hci0` … as in `health`.
-    part: String,
-    state: State,
+    pub part: String,
+    pub state: State,
     /// What was found, in plain words.
-    what: String,
+    pub what: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fix: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl Finding {
@@ -64,29 +64,51 @@ impl Finding {
 }
 
 pub fn run(_args: Args, context: &Context) -> Result<(), Failure> {
-    let findings = match Config::load(&context.config_path) {
-        Ok(config) => block_on(async { Ok(all(&config, context).await) })?,
-        // Nothing else can be looked at: it says where everything is.
-        Err(error) => wrong_configuration(&error),
-    };
-    let wrong = findings.iter().any(|f| f.state == State::Wrong);
-    let mut out = std::io::stdout().lock();
+    let findings = findings(context)?;
+    let well = all_well(&findings);
     if context.json {
-        writeln!(out, "{}", json!({"ok": !wrong, "findings": findings}))?;
+        writeln!(std::io::stdout(), "{}", json!({"ok": well, "findings": findings}))?;
     } else {
-        for finding in &findings {
-            let mark = match finding.state {
-                State::Fine => "ok   ",
-                State::Note => "note ",
-                State::Wrong => "WRONG",
-            };
-            writeln!(out, "{mark}  {:<14} {}", finding.part, finding.what)?;
-            if let Some(fix) = &finding.fix {
-                writeln!(out, "{:22} → {fix}", "")?;
-            }
+        print(&findings)?;
+    }
+    if well { Ok(()) } else { Err(Failure::told(1)) }
+}
+
+/// Everything that was looked at.
+pub fn findings(context: &Context) -> Result<Vec<Finding>, Failure> {
+    let config = Config::load(&context.config_path);
+    block_on(async { Ok(findings_of(&config, context).await) })
+}
+
+/// The same with a configuration that was read already.
+pub async fn findings_of(config: &Result<Config, ConfigError>, context: &Context) -> Vec<Finding> {
+    match config {
+        Ok(config) => all(config, context).await,
+        // Nothing else can be looked at: it says where everything is.
+        Err(error) => wrong_configuration(error),
+    }
+}
+
+/// Notes are no trouble.
+pub fn all_well(findings: &[Finding]) -> bool {
+    !findings.iter().any(|f| f.state == State::Wrong)
+}
+
+/// For people: what was found, and below what is not well the way to mend it.
+pub fn print(findings: &[Finding]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    for finding in findings {
+        let mark = match finding.state {
+            State::Fine => "ok   ",
+            State::Note => "note ",
+            State::Wrong => "WRONG",
+        };
+        writeln!(out, "{mark}  {:<14} {}", finding.part, finding.what)?;
+        if let Some(fix) = &finding.fix {
+            writeln!(out, "{:22} → {fix}", "")?;
         }
     }
-    if wrong { Err(Failure::told(1)) } else { Ok(()) }
+    Ok(())
 }
 
 async fn all(config: &Config, context: &Context) -> Vec<Finding> {
