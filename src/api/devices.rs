@@ -174,6 +174,12 @@ pub async fn explain(State(app): State<App>, mut params: Params) -> Result<Answe
     Ok(Answer::of("explanation", explanation))
 }
 
+/// Ours: how many seconds ago each device was heard, of those whose presence is judged by hearing.
+pub async fn heard(State(app): State<App>, params: Params) -> Result<Answer, ApiError> {
+    params.end()?;
+    Ok(Answer::of("heard_ago_s", app.command(Command::Heard).await?))
+}
+
 /// The device's row and its presence model, as they are on disk.
 pub fn explanation(rows: &[StateRow], device_id: &str) -> Option<Value> {
     let row = |kind| rows.iter().find(|r| r.kind == kind && r.key == device_id).and_then(|r| r.value.clone());

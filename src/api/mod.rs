@@ -151,6 +151,7 @@ fn routes() -> Routes {
         .route("/devices/list", read(devices::list))
         .route("/devices/get", read(devices::get))
         .route("/devices/explain", read(devices::explain))
+        .route("/devices/heard", read(devices::heard))
         .route("/devices/update", change(devices::update))
         .route("/devices/delete", remove(devices::delete))
         .route("/devices/list_device_providers", read(devices::list_providers))

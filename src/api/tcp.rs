@@ -187,7 +187,8 @@ async fn admit(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) 
 /// The least that a key must open for this. What only shows is a path that says so; all else changes something.
 pub fn needed(method: &Method, path: &str) -> Scope {
     let last = path.rsplit('/').next().unwrap_or_default();
-    let shows = matches!(last, "list" | "get" | "health" | "stream" | "explain" | "list_device_providers" | "metrics")
+    let shows = ["list", "get", "health", "stream", "explain", "heard", "list_device_providers", "metrics"]
+        .contains(&last)
         || last.ends_with(".json");
     match path.split('/').nth(1).unwrap_or_default() {
         // Where events go is not for everybody: an address may be a password.

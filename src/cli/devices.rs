@@ -102,8 +102,8 @@ pub(super) fn stored_rows(config: &Config) -> Result<Vec<StateRow>, Failure> {
     Ok(Reader::open(&config.state_dir).map_err(none)?.state()?)
 }
 
-/// `front door  online  battery 85 %  locked …`
-fn line(device: &Value) -> String {
+/// `online, locked, battery 85 %`
+pub(super) fn notes(device: &Value) -> String {
     let properties = &device["properties"];
     let mut notes = vec![if properties["online"] == true { "online" } else { "offline" }.to_owned()];
     if device["is_managed"] != true {
@@ -121,9 +121,14 @@ fn line(device: &Value) -> String {
     if properties["tampered"] == true {
         notes.push("tampered".into());
     }
-    let name = properties["name"].as_str().unwrap_or("?");
-    let key = properties["key"].as_str().unwrap_or_default();
-    format!("{}  {name:<24} {key:<22} {}", device["device_id"].as_str().unwrap_or("?"), notes.join(", "))
+    notes.join(", ")
+}
+
+/// `ID  front door  ble:C0:FF:EE:00:00:01  online, locked, battery 85 %`
+fn line(device: &Value) -> String {
+    let text = |key: &str| device["properties"][key].as_str().unwrap_or("?");
+    let (id, name, key) = (device["device_id"].as_str().unwrap_or("?"), text("name"), text("key"));
+    format!("{id}  {name:<24} {key:<22} {}", notes(device))
 }
 
 fn explain(id: Uuid, context: &Context) -> Result<(), Failure> {

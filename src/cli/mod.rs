@@ -20,6 +20,7 @@ mod replay;
 mod run;
 mod scan;
 mod setup;
+mod top;
 mod troubles;
 mod undeliverable;
 
@@ -96,6 +97,8 @@ enum Verb {
     CheckConfig(check_config::Args),
     /// Check everything the hub needs and say how to mend what is missing
     Doctor(doctor::Args),
+    /// Show the hub at work, live
+    Top(top::Args),
     /// Print a completion script for a shell
     Completions(papers::CompletionsArgs),
     /// Write the manual pages into a directory
@@ -196,6 +199,7 @@ pub fn main() -> ExitCode {
         Verb::FleetLoad(args) => fleet_load::run(args, &context),
         Verb::CheckConfig(args) => check_config::run(args, &context),
         Verb::Doctor(args) => doctor::run(args, &context),
+        Verb::Top(args) => top::run(args, &context),
         Verb::Completions(args) => papers::completions(args, &context),
         Verb::Man(args) => papers::man(args, &context),
     };

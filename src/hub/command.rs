@@ -38,6 +38,8 @@ pub enum Command {
     Explain {
         device_id: Uuid,
     },
+    /// Say how long ago each device was heard: `{device_id: seconds}`. Changes nothing.
+    Heard,
     Rename {
         device_id: Uuid,
         name: Option<String>,
@@ -146,6 +148,7 @@ impl Hub {
             Command::Explain { device_id } => {
                 return Ok(serde_json::to_value(self.explain(device_id, now.mono)).unwrap_or_default());
             }
+            Command::Heard => return Ok(json!(self.heard_ago(now.mono))),
             Command::Adopt { device_id, .. }
             | Command::Release { device_id }
             | Command::Delete { device_id }
@@ -206,6 +209,7 @@ impl Hub {
             Command::Once { .. }
             | Command::Login { .. }
             | Command::Explain { .. }
+            | Command::Heard
             | Command::Delete { .. }
             | Command::Lock { .. }
             | Command::CreateCode { .. }

@@ -29,7 +29,7 @@ mod timers;
 mod view;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub use accounts::{Account, network_account_id};
 pub use battery::{Battery, BatterySettings};
@@ -152,6 +152,12 @@ impl Hub {
     /// Why a device's presence is judged as it is; `None` for one that is not judged by silence.
     pub fn explain(&self, device_id: uuid::Uuid, now: Mono) -> Option<presence::Explanation> {
         self.presence.explain(&self.key_of(device_id)?, now)
+    }
+
+    /// Seconds since each device was heard, by its id: of those whose presence is judged by hearing.
+    pub fn heard_ago(&self, now: Mono) -> BTreeMap<uuid::Uuid, f64> {
+        let ago = |device: &Device| Some((device.device_id, self.presence.heard_ago(&device.key, now)?.as_secs_f64()));
+        self.devices().filter_map(ago).collect()
     }
 
     /// One input judged.

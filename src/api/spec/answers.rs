@@ -10,6 +10,7 @@ pub const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     ("/devices/list", &[("devices", "Device[]"), ("pagination", "Pagination")]),
     ("/devices/get", &[("device", "Device")]),
     ("/devices/explain", &[("explanation", "Object")]),
+    ("/devices/heard", &[("heard_ago_s", "Object")]),
     ("/devices/update", &[]),
     ("/devices/delete", &[]),
     ("/devices/list_device_providers", &[("device_providers", "Object[]")]),

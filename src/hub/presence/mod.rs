@@ -311,6 +311,11 @@ impl Judge {
         }
     }
 
+    pub fn heard_ago(&self, key: &DeviceKey, now: Mono) -> Option<Duration> {
+        let watched = self.devices[*self.by_key.get(key)? as usize].as_ref()?;
+        Some(now.since(watched.heard_at))
+    }
+
     /// Why a device is judged as it is.
     pub fn explain(&self, key: &DeviceKey, now: Mono) -> Option<Explanation> {
         let watched = self.devices[*self.by_key.get(key)? as usize].as_ref()?;
