@@ -62,8 +62,7 @@ impl Daemon {
     /// For what may take the hub longer.
     pub async fn ask_within(&mut self, within: Duration, path: &str, body: Value, key: &str) -> Result<Value, Failure> {
         let answer = tokio::time::timeout(within, self.post(path, body)).await;
-        let slow = || Failure::failed(format!("the hub has not answered within {} s; see its log", within.as_secs()));
-        let mut answer = answer.map_err(|_| slow())??;
+        let mut answer = answer.map_err(|_| too_slow(within))??;
         Ok(answer[key].take())
     }
 
@@ -76,6 +75,18 @@ impl Daemon {
             StatusCode::OK => Ok(answer),
             _ => Err(Failure::failed(answer["error"]["message"].as_str().unwrap_or(path).to_owned())),
         }
+    }
+
+    /// A page that is no JSON.
+    pub async fn text(&mut self, path: &str) -> Result<String, Failure> {
+        let answer = async {
+            let response = self.send(Method::GET, path, String::new()).await?;
+            let status = response.status();
+            let bytes = response.into_body().collect().await?.to_bytes();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if status == StatusCode::OK { Ok(text) } else { Err(Failure::failed(format!("{path}: {status}"))) }
+        };
+        tokio::time::timeout(ANSWER_WITHIN, answer).await.map_err(|_| too_slow(ANSWER_WITHIN))?
     }
 
     /// Follows the event stream; `tell` gets each event's JSON until it says false.
@@ -118,6 +129,10 @@ impl Daemon {
         let request = request.header("content-type", "application/json").body(Full::from(body))?;
         Ok(self.requests.send_request(request).await?)
     }
+}
+
+fn too_slow(within: Duration) -> Failure {
+    Failure::failed(format!("the hub has not answered within {} s; see its log", within.as_secs()))
 }
 
 /// Runs a verb that waits for things.

@@ -20,6 +20,7 @@ mod replay;
 mod run;
 mod scan;
 mod setup;
+mod support_bundle;
 mod top;
 mod troubles;
 mod undeliverable;
@@ -99,6 +100,8 @@ enum Verb {
     Doctor(doctor::Args),
     /// Show the hub at work, live
     Top(top::Args),
+    /// Gather what somebody needs who helps, without secrets
+    SupportBundle(support_bundle::Args),
     /// Print a completion script for a shell
     Completions(papers::CompletionsArgs),
     /// Write the manual pages into a directory
@@ -200,6 +203,7 @@ pub fn main() -> ExitCode {
         Verb::CheckConfig(args) => check_config::run(args, &context),
         Verb::Doctor(args) => doctor::run(args, &context),
         Verb::Top(args) => top::run(args, &context),
+        Verb::SupportBundle(args) => support_bundle::run(args, &context),
         Verb::Completions(args) => papers::completions(args, &context),
         Verb::Man(args) => papers::man(args, &context),
     };

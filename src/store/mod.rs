@@ -5,6 +5,7 @@
 
 mod backup;
 mod carry;
+mod outline;
 mod pack;
 mod query;
 mod reader;
