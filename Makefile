@@ -39,6 +39,12 @@ test-home-assistant: prepare ## What is announced to Home Assistant, on its own 
 test-bluez: ## The radio on the real bluetoothd and Debian's kernel, in an emulated machine
 	@tests/vm/run
 
+test-system: ## The package on a clean Debian that real systemd boots, as its papers say (root; 5 minutes, the first time 10)
+	@tests/system/run
+
+deb: ## Build the Debian package: target/debian (ARCH=arm64 or armhf: for a Pi, on a PC)
+	@scripts/deb $(ARCH)
+
 chaos: prepare ## Break the delivery at length (kill -9, broken disks, brokers and networks); prints its seed, SEED=n repeats it
 	@scripts/chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 

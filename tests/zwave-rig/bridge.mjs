@@ -1,4 +1,5 @@
-// The real driver and the real @zwave-js/server, as a child process on a port and a cache that outlive it.
+// The real driver and the real @zwave-js/server, as a child process on a port and a cache that outlive it. On a machine of its own it may
+// have a port that is expected: ZWAVE_RIG_PORT.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -24,7 +25,7 @@ export class Bridge {
       securityKeys: { S0_Legacy: "0102030405060708090a0b0c0d0e0f10" },
       disableOptimisticValueUpdate: !optimistic,
     }));
-    return Object.assign(new Bridge(), { stick, cache, config, port: await freePort(), child: undefined });
+    return Object.assign(new Bridge(), { stick, cache, config, port: Number(process.env.ZWAVE_RIG_PORT) || (await freePort()), child: undefined });
   }
 
   get url() { return `ws://127.0.0.1:${this.port}`; }
