@@ -226,6 +226,10 @@ fn every_answer_has_seams_envelope() {
             }
         }
     }
+    let (_, body) = ask(&socket, "GET /events/list HTTP/1.1\n");
+    assert!(body["error"]["validation_errors"]["_errors"][0].is_string(), "{body}");
+    let (_, body) = ask(&socket, "GET /events/list?event_ids=x HTTP/1.1\n");
+    assert!(body["error"]["validation_errors"]["event_ids"]["_errors"][0].is_string(), "{body}");
     let (_, body) = ask(&socket, "GET /events/list?device_id=x HTTP/1.1\n");
     assert!(body["error"]["validation_errors"]["device_id"]["_errors"][0].is_string(), "{body}");
     drop(daemon);

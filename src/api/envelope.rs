@@ -101,8 +101,10 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut error = json!({"type": self.kind, "message": self.message});
-        if !self.validation.is_empty() {
-            let mut errors = Map::from_iter([("_errors".to_owned(), json!([]))]);
+        // What is wrong with no parameter in particular is wrong with the request.
+        if self.kind == "invalid_input" {
+            let whole = if self.validation.is_empty() { json!([error["message"]]) } else { json!([]) };
+            let mut errors = Map::from_iter([("_errors".to_owned(), whole)]);
             for (param, what) in self.validation {
                 let entry = errors.entry(param).or_insert_with(|| json!({"_errors": []}));
                 entry["_errors"].as_array_mut().expect("made just so").push(what.into());

@@ -82,7 +82,7 @@ pub struct App {
 pub struct Names {
     pub hub: String,
     pub state_dir: PathBuf,
-    /// Whose times of day the console shows.
+    /// Whose times of day the console shows, and where a daily time without a zone is read.
     pub time_zone: chrono_tz::Tz,
     /// Links begin with https.
     pub tls: bool,

@@ -20,10 +20,23 @@ pub async fn list_thresholds(State(app): State<App>, mut params: Params) -> Resu
     let device_id = params.must_uuid("device_id").to_string();
     params.end()?;
     let device = read(app.store.clone(), move |store| store.row(RowKind::Device, &device_id)).await?;
-    let mut device =
+    let device =
         device.ok_or_else(|| ApiError::not_found("device", "no such device; /noise_sensors/list shows all"))?;
+    Ok(Answer::of("noise_thresholds", thresholds(device, app.names.time_zone).collect()))
+}
+
+/// The thresholds of a device, their times with the zone in which they are read: their own, the device's or the hub's.
+fn thresholds(mut device: Value, of_hub: chrono_tz::Tz) -> impl Iterator<Item = Value> {
+    let zone = device["state"]["time_zone"].as_str().unwrap_or(of_hub.name()).to_owned();
     let thresholds = device["noise_thresholds"].as_array_mut().map(std::mem::take).unwrap_or_default();
-    Ok(Answer::of("noise_thresholds", Value::Array(thresholds)))
+    thresholds.into_iter().map(move |mut threshold| {
+        for time in ["starts_daily_at", "ends_daily_at"] {
+            if let Some(bare) = threshold[time].as_str().filter(|time| !time.contains('[')) {
+                threshold[time] = format!("{bare}[{zone}]").into();
+            }
+        }
+        threshold
+    })
 }
 
 pub async fn get_threshold(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
@@ -47,7 +60,9 @@ pub async fn create_threshold(State(app): State<App>, mut params: Params) -> Res
     }
     params.end()?;
     let made = app.command(Command::SetNoiseThreshold { device_id, threshold_id: None, draft }).await?;
-    Ok(Answer::of("noise_threshold", made))
+    let id = made["noise_threshold_id"].as_str().and_then(|id| id.parse().ok());
+    let (_, threshold) = find(&app, id.unwrap_or_default()).await?;
+    Ok(Answer::of("noise_threshold", threshold))
 }
 
 pub async fn update_threshold(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
@@ -100,13 +115,12 @@ async fn of_device(app: &App, threshold: Uuid, named: Option<Uuid>) -> Result<Uu
 
 /// A threshold and whose it is.
 async fn find(app: &App, id: Uuid) -> Result<(Uuid, Value), ApiError> {
-    let (id, index) = (id.to_string(), app.index.clone());
+    let (id, index, zone) = (id.to_string(), app.index.clone(), app.names.time_zone);
     let missing = || ApiError::not_found("noise_threshold", "no such noise threshold");
     let found = read(app.store.clone(), move |store| {
         let Some(device) = index.look(store, |known| known.device_of_threshold(&id))? else { return Ok(None) };
-        let device = store.row(RowKind::Device, &device)?;
-        let thresholds = device.and_then(|mut d| d["noise_thresholds"].as_array_mut().map(std::mem::take));
-        Ok(thresholds.into_iter().flatten().find(|t| t["noise_threshold_id"] == id.as_str()))
+        let device = store.row(RowKind::Device, &device)?.unwrap_or_default();
+        Ok(thresholds(device, zone).find(|t| t["noise_threshold_id"] == id.as_str()))
     });
     let found = found.await?.ok_or_else(missing)?;
     let device = found["device_id"].as_str().and_then(|id| id.parse().ok()).ok_or_else(missing)?;

@@ -244,7 +244,9 @@ impl Params {
         self.hear(key, Kind::Uuid, false);
         self.hear(plural, Kind::Uuids, false);
         let texts = self.texts(key, plural)?;
-        Some(texts.iter().filter_map(|text| self.parsed(key, text)).collect())
+        // Complained of under a name that the path takes.
+        let named = if key.is_empty() { plural } else { key };
+        Some(texts.iter().filter_map(|text| self.parsed(named, text)).collect())
     }
 
     pub fn texts(&mut self, key: &str, plural: &str) -> Option<Vec<String>> {

@@ -50,9 +50,9 @@ pub(super) fn access_code_id(event: &Stored) -> Option<Uuid> {
     body["access_code_id"].as_str()?.parse().ok()
 }
 
-/// Types of which there are fewer events than this are looked through for those of a scope; of more, each scope for its own. Tests
-/// take both ways.
-const RARE: usize = if cfg!(test) { 10 } else { 1000 };
+/// So many events of a type are looked through for those of a scope; where that does not do, each scope for its own. Tests take both
+/// ways.
+const LOOKED_AT: usize = if cfg!(test) { 10 } else { 1000 };
 
 /// So many places of a scope are read at once, at the most.
 const AHEAD_MOST: usize = 256;
@@ -61,6 +61,9 @@ type Sql<T> = Result<T, rusqlite::Error>;
 
 /// Up to `limit` events that fit, oldest first unless asked otherwise.
 pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -> Sql<Vec<Stored>> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
     let wanted = filter.offset.saturating_add(limit);
     let (first, last) = (seq_after(c, filter.after)?, seq_before(c, filter.before)?);
     let scopes = scopes(c, filter)?;
@@ -76,8 +79,8 @@ pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -
         }
     } else if let Some(scopes) = scopes {
         let types = types(c, &filter.event_types)?;
-        let rare = types.as_deref().map_or(Ok(None), |types| of_rare(c, types, &scopes, span))?;
-        seqs = rare.map_or_else(|| merge(c, &scopes, types.as_deref(), span, wanted), Ok)?;
+        let found = types.as_deref().map_or(Ok(None), |types| of_types(c, types, &scopes, span, wanted))?;
+        seqs = found.map_or_else(|| merge(c, &scopes, types.as_deref(), span, wanted), Ok)?;
     } else if !filter.event_types.is_empty() {
         for event_type in types(c, &filter.event_types)?.into_iter().flatten() {
             of_type(c, event_type, span, wanted, &mut seqs)?;
@@ -240,14 +243,26 @@ impl Ahead {
     }
 }
 
-/// All events of these types in these scopes, where the types are rare.
-fn of_rare(c: &Connection, types: &[i64], scopes: &[i64], span: Span) -> Sql<Option<Vec<u64>>> {
+/// The first `wanted` events of these types in these scopes, looked for among all events of the types. `None` where they are not found
+/// among the first [`LOOKED_AT`] of a type.
+fn of_types(c: &Connection, types: &[i64], scopes: &[i64], span: Span, wanted: usize) -> Sql<Option<Vec<u64>>> {
     let mut found = Vec::new();
+    // As far as every type has been looked at.
+    let mut sure = span;
     for event_type in types {
-        of_type(c, *event_type, span, RARE, &mut found)?;
-        if found.len() >= RARE {
-            return Ok(None);
+        let before = found.len();
+        of_type(c, *event_type, span, LOOKED_AT, &mut found)?;
+        if let Some(last) = found[before..].last().filter(|_| found.len() - before == LOOKED_AT) {
+            match span.newest_first {
+                true => sure.first = sure.first.max(*last),
+                false => sure.last = sure.last.min(*last),
+            }
         }
+    }
+    found.retain(|seq| (sure.first..=sure.last).contains(seq));
+    found.sort_unstable();
+    if span.newest_first {
+        found.reverse();
     }
     let scopes: HashSet<i64> = scopes.iter().copied().collect();
     let mut statement = c.prepare_cached("SELECT scope FROM event WHERE seq = ?1")?;
@@ -255,8 +270,12 @@ fn of_rare(c: &Connection, types: &[i64], scopes: &[i64], span: Span) -> Sql<Opt
     for seq in found {
         let scope: Option<i64> = statement.query_row([seq], |r| r.get(0)).optional()?;
         seqs.extend(scope.filter(|scope| scopes.contains(scope)).map(|_| seq));
+        if seqs.len() >= wanted {
+            break;
+        }
     }
-    Ok(Some(seqs))
+    let all = (sure.first, sure.last) == (span.first, span.last);
+    Ok((all || seqs.len() >= wanted).then_some(seqs))
 }
 
 fn of_type(c: &Connection, t: i64, span: Span, wanted: usize, seqs: &mut Vec<u64>) -> Sql<()> {
@@ -403,6 +422,7 @@ mod tests {
         for filter in filters {
             let wanted: Vec<Uuid> =
                 store.events_after(0, 1000).unwrap().iter().filter(|e| filter.fits(e)).map(|e| e.event_id).collect();
+            assert_eq!(store.find(&filter, 0).unwrap(), [], "{filter:?}");
             let found: Vec<Uuid> = store.find(&filter, 1000).unwrap().iter().map(|e| e.event_id).collect();
             assert_eq!(found, wanted, "{filter:?}");
             let paged: Vec<Uuid> = [0, 5]

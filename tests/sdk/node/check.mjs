@@ -212,11 +212,16 @@ await check('events are listed by every filter and fetched one by one', async ()
   assert.deepEqual(ids(await seam.events.list({ since: EPOCH, limit: 2 }), 'event_id'), ids(all.slice(0, 2), 'event_id'))
   await refused(() => seam.events.get({ event_id: NOBODY }), 404, 'event_not_found')
   await refused(() => seam.client.post('/events/list', {}), 400, 'invalid_input')
+  const wrong = await refused(() => seam.client.post('/events/list', { event_ids: ['x'] }), 400, 'invalid_input')
+  assert.ok(wrong.getValidationErrorMessages('event_ids').length > 0)
+  assert.deepEqual(await seam.events.list({ since: EPOCH, limit: 0 }), [])
 })
 
 await check('a noise threshold is made, changed and taken out', async () => {
   const { device_id } = (await seam.noiseSensors.list())[0]
   const thresholds = seam.noiseSensors.noiseThresholds
+  for (const { starts_daily_at, ends_daily_at } of await thresholds.list({ device_id }))
+    for (const time of [starts_daily_at, ends_daily_at]) assert.match(time, /^\d\d:\d\d:\d\d\[[\w/+-]+\]$/)
   const made = await thresholds.create({
     device_id,
     name: 'Party',
