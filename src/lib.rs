@@ -14,6 +14,7 @@ pub mod event;
 pub mod health;
 pub mod hub;
 pub mod identity;
+pub mod places;
 pub mod service;
 pub mod signal;
 pub mod sink;

@@ -1,6 +1,7 @@
 //! The vocabulary of sources: what a device or a bridge said, decoded but not judged.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -14,8 +15,22 @@ use crate::time::Wall;
 pub const NAMESPACE: Uuid = Uuid::from_u128(0x6d9c_7f0a_52f1_4b0e_9f4d_7c1e_8a35_b2d6);
 
 /// A Bluetooth device address, as printed (most significant byte first).
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address(pub [u8; 6]);
+
+impl Address {
+    fn number(self) -> u64 {
+        let [a, b, c, d, e, g] = self.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, g])
+    }
+}
+
+/// As one word: an advert is looked up a few times.
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.number());
+    }
+}
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,10 +64,20 @@ impl FromStr for Address {
 }
 
 /// A device as its source names it. Displays as `ble:C0:FF:EE:00:00:01` or `zwave:7e570001:2`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeviceKey {
     Ble(Address),
     Zwave { home: u32, node: u16 },
+}
+
+/// As one word, in which neither kind looks like the other.
+impl Hash for DeviceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(match *self {
+            DeviceKey::Ble(address) => address.number(),
+            DeviceKey::Zwave { home, node } => 1 << 48 | u64::from(home) << 16 | u64::from(node),
+        });
+    }
 }
 
 impl DeviceKey {

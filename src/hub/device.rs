@@ -35,7 +35,7 @@ pub struct Device {
     #[serde(default)]
     pub configured_name: Option<String>,
     #[serde(default)]
-    pub description: Description,
+    pub description: Box<Description>,
     /// Where it is, if not where the hub is.
     #[serde(default)]
     pub time_zone: Option<chrono_tz::Tz>,
@@ -52,7 +52,7 @@ pub struct Device {
     #[serde(default)]
     pub battery: Battery,
     #[serde(default)]
-    pub lock: Lock,
+    pub lock: Box<Lock>,
     #[serde(default)]
     pub tampered: Mark,
     #[serde(default)]
@@ -67,9 +67,9 @@ pub struct Device {
     #[serde(default)]
     pub flaky: Flaky,
     #[serde(default)]
-    pub noise: Noise,
+    pub noise: Box<Noise>,
     #[serde(default)]
-    pub codes: LockCodes,
+    pub codes: Box<LockCodes>,
     /// The sender's counter of the last report that changed something: older ones are replays.
     pub counter: Option<u32>,
     #[serde(skip)]
@@ -137,7 +137,7 @@ impl Device {
             family: String::new(),
             name: None,
             configured_name: None,
-            description: Description::default(),
+            description: Box::default(),
             time_zone: None,
             custom_metadata: BTreeMap::new(),
             created_at: None,
@@ -145,15 +145,15 @@ impl Device {
             error_code: None,
             since: None,
             battery: Battery::default(),
-            lock: Lock::default(),
+            lock: Box::default(),
             tampered: Mark::default(),
             door_open: None,
             privacy: Mark::default(),
             third_party: Mark::default(),
             keypad: Mark::default(),
             flaky: Flaky::default(),
-            noise: Noise::default(),
-            codes: LockCodes::default(),
+            noise: Box::default(),
+            codes: Box::default(),
             counter: None,
             soft: Soft::default(),
         }

@@ -44,6 +44,7 @@ pub use view::{AccountView, BatteryView, DeviceView, Known};
 pub use words::{Action, Input, Output, Row, RowKind};
 
 use crate::event::ErrorCode;
+use crate::places::Places;
 use crate::signal::{DeviceKey, Report, Signal};
 use crate::time::{Mono, Now, Wall};
 use accounts::Accounts;
@@ -54,7 +55,7 @@ use timers::{Concern, Timer};
 /// The state of the judgement.
 pub struct Hub {
     world: World,
-    devices: HashMap<DeviceKey, Device>,
+    devices: Places<DeviceKey, Device>,
     accounts: Accounts,
     presence: presence::Judge,
     nodes: nodes::Nodes,
@@ -78,7 +79,7 @@ impl Hub {
         let clock = clock::Clock::new(last_created, now);
         let mut hub = Hub {
             world: World { settings, clock, timers: timers::Timers::default() },
-            devices: HashMap::new(),
+            devices: Places::default(),
             accounts: Accounts::default(),
             presence: presence::Judge::default(),
             nodes: nodes::Nodes::default(),
@@ -246,14 +247,15 @@ impl Hub {
         if matches!(key, DeviceKey::Zwave { .. }) && self.is_another(&report) {
             self.removed(now, key, out);
         }
-        let known = self.devices.contains_key(&key) || self.meet(now, &report, out);
+        let mut place = self.devices.place(&key);
+        if place.is_none() && self.meet(now, &report, out) {
+            place = self.devices.place(&key);
+        }
         // A stranger's advert too shows that the adapter hears.
         if self.presence.heard(key, &report.link, report.irregular, now.mono) {
             self.find(now, key, out);
         }
-        if !known {
-            return;
-        }
+        let Some(place) = place else { return };
         match key {
             DeviceKey::Ble(_) => {}
             DeviceKey::Zwave { .. } => {
@@ -264,7 +266,7 @@ impl Hub {
         if report.signals.contains(&Signal::Removed) {
             return self.removed(now, key, out);
         }
-        let Some(device) = self.devices.get_mut(&key) else { return };
+        let Some(device) = self.devices.at_mut(place) else { return };
         let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
         teller.occurred_at = report.occurred_at;
         teller.codes = Some(&self.codes);

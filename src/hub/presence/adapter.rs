@@ -145,7 +145,7 @@ impl Adapter {
 
     /// What its time is worth: as many nats of evidence as a missed slot is worth now, of those that it is usually worth.
     fn speed(&self) -> f64 {
-        if self.hears < ENOUGH_TO_COMPARE { 1.0 } else { self.load.speed() }
+        if self.hears < ENOUGH_TO_COMPARE { 1.0 } else { self.load.speed }
     }
 
     /// How long it has heard nothing, or has been able to hear something.
@@ -216,7 +216,8 @@ impl Adapter {
     /// The device of this number was heard again, `missed` slots after the last; `share` of its adverts are usually heard.
     pub fn gap(&mut self, device: u32, missed: u32, share: f32) {
         let usual = 1.0 / share;
-        self.load.set(device, Some(((1.0 + missed as f32).min(usual + LOAD_MISSED_MAX), usual)));
+        let slots = (1.0 + missed as f32).min(usual + LOAD_MISSED_MAX);
+        self.load.set(device, Some(Gap { slots: Gap::parts(slots), usual: Gap::parts(usual) }));
     }
 
     pub fn able(&mut self, able: bool, now: Mono) {
@@ -246,34 +247,59 @@ impl Adapter {
     }
 }
 
-/// How the devices are heard now, all together: the last gap of each, in slots, and its usual one.
-#[derive(Debug, Default)]
+/// A device's last gap and its usual one, in [`PARTS`] of a slot: whole numbers, so that what is added to a sum and taken away
+/// again leaves nothing behind.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    slots: u32,
+    usual: u32,
+}
+
+/// A share is known to a hundredth at best.
+const PARTS: f32 = 1024.0;
+
+impl Gap {
+    fn parts(slots: f32) -> u32 {
+        (slots * PARTS) as u32
+    }
+}
+
+/// How the devices are heard now, all together.
+#[derive(Debug)]
 struct Load {
     /// By the device's number; devices that share a place drive each other out.
-    gaps: [Option<(f32, f32)>; LOAD_DEVICES],
-    slots: f32,
-    usual: f32,
+    gaps: [Option<Gap>; LOAD_DEVICES],
+    slots: u32,
+    usual: u32,
     count: u16,
+    /// See [`Adapter::speed`].
+    speed: f64,
+}
+
+impl Default for Load {
+    fn default() -> Load {
+        Load { gaps: [None; LOAD_DEVICES], slots: 0, usual: 0, count: 0, speed: 1.0 }
+    }
 }
 
 impl Load {
-    fn set(&mut self, device: u32, gap: Option<(f32, f32)>) {
-        self.gaps[device as usize % LOAD_DEVICES] = gap;
-        // Summed anew: what is added and taken away again would leave its rounding behind.
-        (self.slots, self.usual, self.count) = (0.0, 0.0, 0);
-        for (slots, usual) in self.gaps.iter().flatten() {
-            self.slots += slots;
-            self.usual += usual;
-            self.count += 1;
+    fn set(&mut self, device: u32, gap: Option<Gap>) {
+        let before = std::mem::replace(&mut self.gaps[device as usize % LOAD_DEVICES], gap);
+        if let Some(gap) = before {
+            (self.slots, self.usual, self.count) = (self.slots - gap.slots, self.usual - gap.usual, self.count - 1);
         }
+        if let Some(gap) = gap {
+            (self.slots, self.usual, self.count) = (self.slots + gap.slots, self.usual + gap.usual, self.count + 1);
+        }
+        self.speed = self.speed();
     }
 
     fn speed(&self) -> f64 {
-        let n = f32::from(self.count);
-        if n < ENOUGH_TO_COMPARE as f32 || self.slots <= self.usual * (1.0 + LOAD_SIGMAS * LOAD_SIGMA / n.sqrt()) {
+        let (n, slots, usual) = (f32::from(self.count), self.slots as f32 / PARTS, self.usual as f32 / PARTS);
+        if self.count < ENOUGH_TO_COMPARE as u16 || slots <= usual * (1.0 + LOAD_SIGMAS * LOAD_SIGMA / n.sqrt()) {
             return 1.0;
         }
         let share = |slots: f32| f64::from(n / slots).min(0.99);
-        (1.0 - share(self.slots)).ln() / (1.0 - share(self.usual)).ln()
+        (1.0 - share(slots)).ln() / (1.0 - share(usual)).ln()
     }
 }

@@ -99,8 +99,15 @@ impl Building {
     /// Whether devices fade here, or chance made a few gaps look like it: a Poisson tail, by its first term.
     fn fades(&self) -> bool {
         let by_chance = self.gaps * f64::from(-SURPRISE_NATS).exp();
-        let n = self.fades.floor();
-        n >= 1.0 && (1..=n as u32).map(|i| by_chance / f64::from(i)).product::<f64>() < CHANCE_FADES
+        let mut tail = 1.0;
+        for i in 1..=self.fades as u32 {
+            tail *= by_chance / f64::from(i);
+            // Each further one is less likely still.
+            if f64::from(i) >= by_chance && tail < CHANCE_FADES {
+                return true;
+            }
+        }
+        false
     }
 
     /// Seconds to allow for a fade, beyond what losses explain, to a device that sends every `interval` seconds.

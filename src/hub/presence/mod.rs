@@ -29,13 +29,14 @@ use serde_json::Value;
 
 use super::Action;
 use crate::event::ErrorCode;
+use crate::places::Places;
 use crate::signal::{DeviceKey, Link};
 use crate::time::Mono;
 use adapter::{Adapter, Deaf, ENOUGH_TO_COMPARE, RESTART_AFTER};
 use building::Building;
-use patience::Why;
+use patience::{Patience, Why};
 use queue::Queue;
-use watched::{Model, Patiences, Watched};
+use watched::{EARS, Model, Watched};
 
 /// A device is looked at this often while it is watched, since what is learned may shorten its patience. It is not looked at on
 /// its adverts: those only move its silence on.
@@ -59,9 +60,7 @@ pub type Verdict = (DeviceKey, Option<ErrorCode>);
 /// Judges the silence of BLE devices. One for the whole hub, since devices are compared with each other.
 #[derive(Debug, Default)]
 pub struct Judge {
-    devices: Vec<Option<Watched>>,
-    free: Vec<u32>,
-    by_key: HashMap<DeviceKey, u32>,
+    devices: Places<DeviceKey, Watched>,
     queue: Queue,
     adapters: Vec<Adapter>,
     building: Building,
@@ -89,16 +88,8 @@ impl Judge {
             watched.restore(model, |name| self.adapters.iter().position(|a| &*a.name == name).map(|n| n as u8));
         }
         watched.silence_begins(&self.adapters, now);
-        let at = match self.free.pop() {
-            Some(at) => at,
-            None => {
-                self.devices.push(None);
-                (self.devices.len() - 1) as u32
-            }
-        };
-        self.by_key.insert(key, at);
-        watched.number = at;
-        self.devices[at as usize] = Some(watched);
+        let at = self.devices.insert(key, watched);
+        self.devices.at_mut(at).into_iter().for_each(|watched| watched.number = at);
         if present {
             self.found(at, now);
         }
@@ -106,17 +97,16 @@ impl Judge {
 
     pub fn forget(&mut self, key: &DeviceKey, now: Mono) {
         self.models.remove(key);
-        let Some(at) = self.by_key.remove(key) else { return };
+        let Some(at) = self.devices.place(key) else { return };
         self.lost(at, now);
-        self.devices[at as usize] = None;
-        self.free.push(at);
+        self.devices.remove(key);
     }
 
     /// The device was told as lost with every adapter; it is taken back with any that hears it.
     pub fn lost_with_hub(&mut self, key: &DeviceKey, now: Mono) {
-        let Some(&at) = self.by_key.get(key) else { return };
+        let Some(at) = self.devices.place(key) else { return };
         self.lost(at, now);
-        if let Some(watched) = &mut self.devices[at as usize] {
+        if let Some(watched) = self.devices.at_mut(at) {
             watched.lost_with_hub = true;
             watched.ears.iter().for_each(|e| self.adapters[usize::from(e.adapter)].deaf = Deaf::Told);
         }
@@ -129,7 +119,7 @@ impl Judge {
         let Some(index) = self.adapter_index(name, now) else { return false };
         self.began.get_or_insert(now);
         let adapter = &mut self.adapters[usize::from(index)];
-        let Some(&at) = self.by_key.get(&key) else {
+        let Some(at) = self.devices.place(&key) else {
             if adapter.overheard(key, now) {
                 self.hear_again.get_or_insert(now);
             }
@@ -138,7 +128,7 @@ impl Judge {
         if adapter.heard(now) {
             self.hear_again.get_or_insert(now);
         }
-        let Some(watched) = self.devices[at as usize].as_mut() else { return false };
+        let Some(watched) = self.devices.at_mut(at) else { return false };
         watched.irregular = irregular;
         watched.heard(index, &mut self.adapters, &mut self.building, now);
         let news = !watched.present;
@@ -150,7 +140,7 @@ impl Judge {
 
     /// A device is present from now on.
     fn found(&mut self, at: u32, now: Mono) {
-        let Some(watched) = self.devices[at as usize].as_mut() else { return };
+        let Some(watched) = self.devices.at_mut(at) else { return };
         watched.present = true;
         watched.lost_with_hub = false;
         watched.compare(&watched.patiences(&self.building), &mut self.adapters, now);
@@ -192,22 +182,20 @@ impl Judge {
         self.judge_adapters(now, verdicts, actions);
         let first = verdicts.len();
         while let Some((due, at)) = self.queue.due(now) {
-            let Some(watched) = self.devices[at as usize].as_mut() else { continue };
+            let Some(watched) = self.devices.at_mut(at) else { continue };
             if watched.due != due || !watched.present {
                 continue;
             }
-            let patiences = watched.patiences(&self.building);
-            watched.compare(&patiences, &mut self.adapters, now);
-            let mut wait = look(watched, &patiences, &self.adapters, now);
+            let mut wait = look(watched, &mut self.adapters, &self.building, now);
             let (key, unknown) = (watched.key, watched.declared.is_none() && !watched.rhythm.known());
             if wait.is_none() && unknown && self.all_are_silent(now) {
                 wait = Some(LOOK_EVERY);
-                self.devices[at as usize].iter_mut().for_each(|watched| watched.silence_begins(&self.adapters, now));
+                self.devices.at_mut(at).into_iter().for_each(|watched| watched.silence_begins(&self.adapters, now));
             }
             match wait {
                 Some(wait) => {
                     let due = self.queue.push(now, wait, at);
-                    self.devices[at as usize].iter_mut().for_each(|watched| watched.due = due);
+                    self.devices.at_mut(at).into_iter().for_each(|watched| watched.due = due);
                 }
                 None => {
                     verdicts.push((key, Some(ErrorCode::DeviceDisconnected)));
@@ -224,11 +212,11 @@ impl Judge {
         let expected =
             |w: &&Watched| (w.present || w.lost_with_hub) && w.declared.is_none() && !w.says_nothing_by_silence();
         self.adapters.iter().all(|a| a.silent(now) >= RESTART_AFTER)
-            && self.devices.iter().flatten().filter(expected).count() >= ENOUGH_TO_COMPARE as usize
+            && self.devices.values().filter(expected).count() >= ENOUGH_TO_COMPARE as usize
     }
 
     fn lost(&mut self, at: u32, now: Mono) {
-        let Some(watched) = self.devices[at as usize].as_mut() else { return };
+        let Some(watched) = self.devices.at_mut(at) else { return };
         watched.due = Mono(u64::MAX);
         watched.present = false;
         watched.compare(&watched.patiences(&self.building), &mut self.adapters, now);
@@ -254,14 +242,14 @@ impl Judge {
             return;
         }
         let first = verdicts.len();
-        for at in 0..self.devices.len() {
-            let Some(watched) = &mut self.devices[at] else { continue };
+        for at in 0..self.devices.places() {
+            let Some(watched) = self.devices.at_mut(at) else { continue };
             let deaf = |e: &watched::Ear| self.adapters[usize::from(e.adapter)].deaf == Deaf::Told;
             let hears = |e: &watched::Ear| !deaf(e) && Watched::entitled(e, &watched.patience(e, &self.building));
             if watched.present && watched.ears.iter().any(deaf) && !watched.ears.iter().any(hears) {
                 watched.lost_with_hub = true;
                 verdicts.push((watched.key, Some(ErrorCode::HubDisconnected)));
-                self.lost(at as u32, now);
+                self.lost(at, now);
             }
         }
         verdicts[first..].sort();
@@ -270,13 +258,13 @@ impl Judge {
     /// Takes back what was lost with an adapter that hears again: it is given its own patience, as after a restart.
     fn take_back(&mut self, now: Mono, verdicts: &mut Vec<Verdict>) {
         let first = verdicts.len();
-        for at in 0..self.devices.len() {
-            let Some(watched) = &mut self.devices[at] else { continue };
+        for at in 0..self.devices.places() {
+            let Some(watched) = self.devices.at_mut(at) else { continue };
             let again = |e: &watched::Ear| self.adapters[usize::from(e.adapter)].hears_again;
             if watched.lost_with_hub && watched.ears.iter().any(again) {
                 watched.silence_begins(&self.adapters, now);
                 verdicts.push((watched.key, None));
-                self.found(at as u32, now);
+                self.found(at, now);
             }
         }
         self.adapters.iter_mut().for_each(|a| a.hears_again = false);
@@ -286,11 +274,11 @@ impl Judge {
     /// What has been learned since the last call and is worth keeping, by row.
     pub fn model(&mut self) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
-        for watched in self.devices.iter_mut().flatten() {
+        for watched in self.devices.values_mut() {
             let model = watched.model(&self.adapters);
             if watched.stored.as_ref().is_none_or(|stored| model.differs(stored)) {
                 rows.extend(serde_json::to_value(&model).ok().map(|value| (watched.key.to_string(), value)));
-                watched.stored = Some(model);
+                watched.stored = Some(Box::new(model));
             }
         }
         rows.sort_by(|a, b| a.0.cmp(&b.0));
@@ -318,7 +306,7 @@ impl Judge {
 
     /// Why a device is judged as it is.
     pub fn explain(&self, key: &DeviceKey, now: Mono) -> Option<Explanation> {
-        let watched = self.devices[*self.by_key.get(key)? as usize].as_ref()?;
+        let watched = self.devices.get(key)?;
         let adapters = watched.ears.iter().map(|ear| {
             let adapter = &self.adapters[usize::from(ear.adapter)];
             let patience = watched.patience(ear, &self.building);
@@ -348,10 +336,17 @@ impl Judge {
 }
 
 /// Looks at a present device: after what time to look again, or `None` where it is lost.
-fn look(watched: &Watched, patiences: &Patiences, adapters: &[Adapter], now: Mono) -> Option<Duration> {
+fn look(watched: &mut Watched, adapters: &mut [Adapter], building: &Building, now: Mono) -> Option<Duration> {
     if watched.says_nothing_by_silence() {
+        watched.compare(&[Patience::LEAST; EARS], adapters, now);
         return Some(LOOK_EVERY * 6);
     }
+    if let Some(left) = watched.surely_patient(adapters, now) {
+        watched.compare(&[Patience::LEAST; EARS], adapters, now);
+        return Some(Duration::from_secs_f64(left + 0.001).min(LOOK_EVERY));
+    }
+    let patiences = &watched.patiences(building);
+    watched.compare(patiences, adapters, now);
     let mut next: Option<f64> = None;
     if watched.ears.is_empty() && adapters.iter().any(|a| a.deaf_since(now).is_none()) {
         // Present as it was stored, and nothing known of how it was heard.

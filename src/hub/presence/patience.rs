@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::adapter::Adapter;
 use super::building::Building;
 use super::loss::NEED_MAX;
 use super::rhythm::SURPRISE_NATS;
 use super::watched::{Ear, Watched};
+use crate::time::Mono;
 
 /// False losses by lost adverts that are accepted, a device and day: one in thirty years. Divided among the gaps of a day it is
 /// one in a billion for an interval of a second.
@@ -47,6 +49,11 @@ pub struct Patience {
     pub why: Why,
     /// Slots of silence.
     pub misses: u32,
+}
+
+impl Patience {
+    /// Nobody has less.
+    pub const LEAST: Patience = Patience { seconds: SHORTEST_S, why: Why::Shortest, misses: 0 };
 }
 
 /// What a deadline rests on.
@@ -127,5 +134,20 @@ impl Watched {
     /// Whether an adapter may say that the device is gone: it still heard it when the device fell silent.
     pub fn entitled(ear: &Ear, patience: &Patience) -> bool {
         ear.any - ear.last <= f64::from(patience.seconds) / 2.0
+    }
+
+    /// How long nothing can come of its silence, whatever its patience is: most looks end here. `None` where that is over, or where
+    /// more must be known: an adapter is deaf, or does not hear it as the others do.
+    pub fn surely_patient(&self, adapters: &[Adapter], now: Mono) -> Option<f64> {
+        let least = f64::from(SHORTEST_S);
+        let mut left = 0.0;
+        for ear in &self.ears {
+            let adapter = &adapters[usize::from(ear.adapter)];
+            if !Watched::entitled(ear, &Patience::LEAST) || adapter.deaf_since(now).is_some() {
+                return None;
+            }
+            left = f64::max(left, least - (adapter.evidence(now) - ear.silent_from));
+        }
+        (left > 0.0).then_some(left)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::adapter::Adapter;
 use super::building::Building;
@@ -17,7 +18,7 @@ use crate::time::Mono;
 const COMPARED_S: f32 = 60.0;
 
 /// Adapters that one device is judged on. A fifth one replaces the one that heard it longest ago.
-const EARS: usize = 4;
+pub const EARS: usize = 4;
 
 /// A device's patience by ear.
 pub type Patiences = [Patience; EARS];
@@ -56,7 +57,8 @@ pub struct Watched {
     pub rhythm: Rhythm,
     /// The last advert was one of the rhythm, so that the slots before it can be counted.
     sure: bool,
-    pub ears: Vec<Ear>,
+    /// Nearly always one: it lies beside the rest then.
+    pub ears: SmallVec<[Ear; 1]>,
     /// Seconds for which it has been heard, up to where the number matters.
     pub heard_s: f32,
     /// When it was last heard, or else since when it could have been.
@@ -64,7 +66,7 @@ pub struct Watched {
     /// When it is looked at again: the one entry of the queue that is its own.
     pub due: Mono,
     /// The model as it was last stored.
-    pub stored: Option<Model>,
+    pub stored: Option<Box<Model>>,
 }
 
 /// What is learned of a device: soft state.
@@ -97,7 +99,7 @@ impl Watched {
             irregular: false,
             rhythm: Rhythm::default(),
             sure: false,
-            ears: Vec::new(),
+            ears: SmallVec::new(),
             heard_s: 0.0,
             heard_at: now,
             due: Mono(u64::MAX),
@@ -254,13 +256,12 @@ impl Watched {
         ear.heard = time;
         let missed = ((since / interval).round() as u32).max(1) - 1;
         let share = ear.loss.share();
-        let nats = missed as f32 * -(1.0 - share).ln();
         adapters[usize::from(ear.adapter)].gap(self.number, missed, share);
         if self.rhythm.run_gaps() <= 1 {
             ear.before_run = ear.loss;
         }
         // A fade says nothing about the losses outside of it.
-        if missed == 0 || nats < SURPRISE_NATS {
+        if missed == 0 || missed as f32 * -(1.0 - share).ln() < SURPRISE_NATS {
             ear.loss.heard_after(missed);
         }
     }
@@ -308,7 +309,7 @@ impl Watched {
                 }
             })
             .collect();
-        self.stored = Some(model);
+        self.stored = Some(Box::new(model));
     }
 
     pub fn model(&self, adapters: &[Adapter]) -> Model {

@@ -8,7 +8,6 @@
 //! A refused advert is a sign of life all the same: the device is there, though it cannot be understood. Only a frame that its
 //! counter shows to be played again is not even that, or a recorder could stand in for a device that was carried away.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Advert;
@@ -17,6 +16,7 @@ use super::decode::signals::{is_operation, signals_by};
 use super::decode::{self, BindKey, Decoded, Memory, Name, Reject};
 use super::repeats::Repeats;
 use super::strangers::Strangers;
+use crate::places::Places;
 use crate::signal::{Address, DenyReason, DeviceKey, Link, Report, Signal};
 use crate::source::rules::Rule;
 use crate::time::Mono;
@@ -51,7 +51,7 @@ pub struct Problem {
 /// One for all adapters.
 #[derive(Default)]
 pub struct Intake {
-    known: HashMap<Address, (Known, Heard)>,
+    known: Places<Address, (Known, Heard)>,
     strangers: Strangers<Heard>,
     /// Why the last advert was refused.
     refused: Option<Reject>,

@@ -4,8 +4,7 @@
 //! few times is a regular, and no number of addresses that are heard once (a flood of random ones, a street of phones) drives a
 //! regular out.
 
-use std::collections::HashMap;
-
+use crate::places::KeyMap;
 use crate::signal::Address;
 
 /// Addresses heard once or twice: as many as a busy street has at a time.
@@ -60,14 +59,14 @@ impl<V: Default> Strangers<V> {
 /// A table that forgets by the half: when the young half is full, the old one goes and the young one is old. What is heard
 /// meanwhile moves back to the young. Cheaper than an order of use, and close enough to one.
 struct Generations<V> {
-    young: HashMap<Address, V>,
-    old: HashMap<Address, V>,
+    young: KeyMap<Address, V>,
+    old: KeyMap<Address, V>,
     forgotten: u64,
 }
 
 impl<V> Default for Generations<V> {
     fn default() -> Self {
-        Generations { young: HashMap::new(), old: HashMap::new(), forgotten: 0 }
+        Generations { young: KeyMap::default(), old: KeyMap::default(), forgotten: 0 }
     }
 }
 

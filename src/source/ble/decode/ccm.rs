@@ -22,7 +22,7 @@ const LEGACY_FILL: [u8; 4] = [0x8d, 0x3d, 0x3c, 0x97];
 pub struct BindKey {
     bytes: Box<[u8]>,
     /// Prepared once: the key schedule costs more than a short advert.
-    cipher: Option<Aes128>,
+    cipher: Option<Box<Aes128>>,
 }
 
 impl BindKey {
@@ -32,13 +32,13 @@ impl BindKey {
             12 => [&bytes[..6], &LEGACY_FILL, &bytes[6..]].concat().try_into().ok(),
             _ => bytes.as_ref().try_into().ok(),
         };
-        BindKey { bytes, cipher: full.map(|key| Aes128::new(&key.into())) }
+        BindKey { bytes, cipher: full.map(|key| Box::new(Aes128::new(&key.into()))) }
     }
 
     /// Decrypts and authenticates with the nonce of twelve or thirteen bytes; `None` where the tag does not fit (or the key
     /// is none).
     pub fn open(&self, nonce: &[u8], aad: &[u8], sealed: &[u8], tag: [u8; TAG], out: &mut Vec<u8>) -> Option<()> {
-        let cipher = self.cipher.as_ref()?;
+        let cipher = self.cipher.as_deref()?;
         out.clear();
         out.extend_from_slice(sealed);
         let text = InOutBuf::from(out.as_mut_slice());
@@ -54,7 +54,7 @@ impl BindKey {
     /// The bare key stream of CCM with a nonce of thirteen bytes, for legacy MiBeacon, which has no tag: what comes out is
     /// not authenticated.
     pub fn stream(&self, nonce: &[u8; 13], sealed: &[u8]) -> Option<Vec<u8>> {
-        let cipher = self.cipher.as_ref()?;
+        let cipher = self.cipher.as_deref()?;
         let mut out = sealed.to_vec();
         for (n, block) in (1u16..).zip(out.chunks_mut(16)) {
             let mut counter = [0; 16];
