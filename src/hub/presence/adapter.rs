@@ -149,8 +149,13 @@ impl Adapter {
     }
 
     /// How long it has heard nothing, or has been able to hear something.
-    pub fn silent(&self, now: Mono) -> Duration {
+    fn silent(&self, now: Mono) -> Duration {
         now.since(self.last)
+    }
+
+    /// Whether it heard anything `lately`.
+    pub fn has_heard(&self, lately: Duration, now: Mono) -> bool {
+        self.awake && self.silent(now) < lately
     }
 
     /// Whether it hears nothing now though it should.

@@ -68,6 +68,8 @@ pub struct Judge {
     began: Option<Mono>,
     /// Since when an adapter hears again whose deafness had been told.
     hear_again: Option<Mono>,
+    /// Devices are lost with the hub of which no adapter is known that heard them: whichever hears first takes them back.
+    lost_unheard: bool,
     /// Restored models of devices that are not watched yet.
     models: HashMap<DeviceKey, Model>,
 }
@@ -109,6 +111,7 @@ impl Judge {
         if let Some(watched) = self.devices.at_mut(at) {
             watched.lost_with_hub = true;
             watched.ears.iter().for_each(|e| self.adapters[usize::from(e.adapter)].deaf = Deaf::Told);
+            self.lost_unheard |= watched.ears.is_empty();
         }
     }
 
@@ -118,6 +121,9 @@ impl Judge {
         let Link::Adapter(name) = link else { return false };
         let Some(index) = self.adapter_index(name, now) else { return false };
         self.began.get_or_insert(now);
+        if std::mem::take(&mut self.lost_unheard) {
+            self.hear_again.get_or_insert(now);
+        }
         let adapter = &mut self.adapters[usize::from(index)];
         let Some(at) = self.devices.place(&key) else {
             if adapter.overheard(key, now) {
@@ -187,8 +193,9 @@ impl Judge {
                 continue;
             }
             let mut wait = look(watched, &mut self.adapters, &self.building, now);
-            let (key, unknown) = (watched.key, watched.declared.is_none() && !watched.rhythm.known());
-            if wait.is_none() && unknown && self.all_are_silent(now) {
+            let key = watched.key;
+            let silent = now.since(watched.heard_at);
+            if wait.is_none() && self.all_are_silent(silent, now) {
                 wait = Some(LOOK_EVERY);
                 self.devices.at_mut(at).into_iter().for_each(|watched| watched.silence_begins(&self.adapters, now));
             }
@@ -206,13 +213,14 @@ impl Judge {
         verdicts[first..].sort();
     }
 
-    /// Nothing at all is heard, though enough devices are expected. Where their intervals are not known either (the power was lost
-    /// before they were stored), nothing shows that any adapter hears: nobody's silence is his own.
-    fn all_are_silent(&self, now: Mono) -> bool {
-        let expected =
-            |w: &&Watched| (w.present || w.lost_with_hub) && w.declared.is_none() && !w.says_nothing_by_silence();
-        self.adapters.iter().all(|a| a.silent(now) >= RESTART_AFTER)
-            && self.devices.values().filter(expected).count() >= ENOUGH_TO_COMPARE as usize
+    /// Nothing at all is heard for most of the time for which a device is `silent`, though enough are expected. Where too few of their
+    /// intervals are known to tell a deaf adapter by (the power was lost before they were stored), nothing shows that any adapter
+    /// hears: nobody's silence is his own.
+    fn all_are_silent(&self, silent: Duration, now: Mono) -> bool {
+        let enough = ENOUGH_TO_COMPARE as usize;
+        let lately = RESTART_AFTER.min(silent / 2);
+        !self.adapters.iter().any(|a| a.has_heard(lately, now))
+            && self.devices.values().filter(|w| w.is_expected()).take(enough).count() == enough
     }
 
     fn lost(&mut self, at: u32, now: Mono) {
@@ -261,7 +269,7 @@ impl Judge {
         for at in 0..self.devices.places() {
             let Some(watched) = self.devices.at_mut(at) else { continue };
             let again = |e: &watched::Ear| self.adapters[usize::from(e.adapter)].hears_again;
-            if watched.lost_with_hub && watched.ears.iter().any(again) {
+            if watched.lost_with_hub && (watched.ears.is_empty() || watched.ears.iter().any(again)) {
                 watched.silence_begins(&self.adapters, now);
                 verdicts.push((watched.key, None));
                 self.found(at, now);

@@ -358,6 +358,40 @@ fn without_a_model_the_silence_of_all_after_a_restart_is_nobodys_own() {
 }
 
 #[test]
+fn the_silence_of_all_is_nobodys_own_though_only_two_of_them_are_known_well() {
+    let mut room = Room::with(3);
+    room.hears(&[1, 2], &[0], 1800);
+    // The third speaks so seldom that it is not known how often.
+    room.heard(key(3), 0);
+    room.said();
+    room.hears(&[1, 2], &[0], 60);
+    room.silence(600);
+    assert_eq!(room.said(), []);
+    room.hears(&[2, 3], &[0], 60);
+    assert_eq!(room.said(), [(key(1), Some(DEVICE))]);
+}
+
+#[test]
+fn what_was_lost_with_the_hub_is_taken_back_though_nobody_knows_which_adapter_heard_it() {
+    let mut room = Room::with(3);
+    (1..=3).for_each(|n| room.judge.lost_with_hub(&key(n), Mono(0)));
+    room.hears(&[1], &[0], 2);
+    assert_eq!(room.said(), [(key(1), None), (key(2), None), (key(3), None)]);
+}
+
+#[test]
+fn an_interval_that_is_not_known_yet_is_not_known_after_a_restart_either() {
+    let mut room = Room::with(1);
+    room.hears(&[1], &[0], 6);
+    let rows = room.judge.model();
+    let mut again = Room::default();
+    rows.into_iter().for_each(|(row, value)| again.judge.restore(&row, value));
+    again.judge.watch(key(1), None, true, Mono(0));
+    assert_eq!(again.judge.explain(&key(1), Mono(0)).and_then(|e| e.interval_s), None);
+    assert!(again.patience(1) >= 900.0);
+}
+
+#[test]
 fn what_is_learned_is_written_only_when_it_moves_a_deadline() {
     let mut room = Room::with(3);
     room.hears(&[1, 2, 3], &[0], 7200);

@@ -69,7 +69,7 @@ pub struct Watched {
     pub stored: Option<Box<Model>>,
 }
 
-/// What is learned of a device: soft state.
+/// What is learned of a device: soft state. An interval that is not known yet is none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Model {
@@ -110,6 +110,12 @@ impl Watched {
     /// Speaks only when something happens, and did not say how often at least: its silence means nothing.
     pub fn says_nothing_by_silence(&self) -> bool {
         self.irregular && self.declared.is_none()
+    }
+
+    /// Should be heard within a minute or so, as far as is known: it is there, or was before the hub went deaf.
+    pub fn is_expected(&self) -> bool {
+        let slow = self.rhythm.known() && self.rhythm.interval() > COMPARED_S;
+        (self.present || self.lost_with_hub) && self.declared.is_none() && !self.irregular && !slow
     }
 
     pub fn interval(&self) -> f32 {
@@ -319,7 +325,7 @@ impl Watched {
             StoredEar { adapter: adapters[usize::from(e.adapter)].name.to_string(), heard, missed }
         });
         Model {
-            interval_s: self.rhythm.interval(),
+            interval_s: if self.rhythm.known() { self.rhythm.interval() } else { 0.0 },
             slow_s,
             slow_left_s,
             heard_s: self.heard_s,
