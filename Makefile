@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo fleet test test-fleet test-bluez test-home-assistant test-system deb check sim bench truth doctor chaos planted soak-radio api-fuzz fuzz
+.PHONY: help prepare build demo fleet test test-fleet test-bluez test-home-assistant test-system deb check sim bench truth truth-others doctor chaos planted soak-radio api-fuzz fuzz
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,11 +67,14 @@ check: ## What must hold before a change lands: format, lints, dependencies
 fuzz: ## Feed every decoder and reader mutated input, a minute each (FUZZ_SECONDS=n)
 	@scripts/fuzz $(or $(FUZZ_SECONDS),60)
 
-sim: ## Play 10,000 seeds of the whole hub (SIM_SEED=n plays one)
+sim: ## Play 10,000 seeds of the whole hub (SIM_FROM=n begins there, SIM_SEED=n plays one)
 	SIM_SEEDS=$(or $(SIM_SEEDS),10000) $(CARGO) test --test sim -- --nocapture
 
 truth: ## Hold the presence judge against every kind of building, and write the table in docs/presence.md (minutes)
 	TRUTH_WRITE=1 $(CARGO) test --profile bench --test truth -- --ignored --nocapture the_full_table
+
+truth-others: ## Hold it against seeds it has not seen, and buildings drawn by chance (TRUTH_SEEDS=11-20, TRUTH_REGIMES=dark,noise)
+	$(CARGO) test --profile bench --test truth -- --ignored --nocapture other_seeds drawn_buildings
 
 bench: ## Measure the hot paths
 	$(CARGO) bench $(ARGS)

@@ -58,12 +58,12 @@ fn broken(regime: &Regime, figures: &Figures) -> Vec<String> {
     broken
 }
 
-fn in_threads<R: Send>(regimes: &[Regime], each: impl Fn(&Regime) -> R + Sync) -> Vec<R> {
+fn in_threads<T: Sync, R: Send>(all: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let mut results = Vec::new();
-    for some in regimes.chunks(threads) {
+    for some in all.chunks(threads) {
         results.extend(std::thread::scope(|scope| {
-            let running: Vec<_> = some.iter().map(|regime| scope.spawn(|| each(regime))).collect();
+            let running: Vec<_> = some.iter().map(|it| scope.spawn(|| each(it))).collect();
             running.into_iter().map(|r| r.join().expect("a regime that plays")).collect::<Vec<_>>()
         }));
     }
@@ -93,6 +93,50 @@ fn the_whole_path_tells_what_the_judge_says() {
         let trace = Trace::make(&Regime { devices: 12, ..regime.expect("a regime") }, 1, 1.5);
         assert_eq!(drive::whole(&trace), drive::judge(&trace), "{name}");
     }
+}
+
+/// The judge has never seen these: `TRUTH_SEEDS=11-30` of every regime (or of `TRUTH_REGIMES=dark,noise`), played to the judge alone.
+#[test]
+#[ignore = "minutes; `make truth-others` runs it"]
+fn other_seeds() {
+    let wanted = |name: &str| std::env::var("TRUTH_REGIMES").map_or(true, |list| list.split(',').any(|n| n == name));
+    let regimes: Vec<Regime> = [regimes::fixed(), regimes::others()].concat();
+    let regimes: Vec<Regime> = regimes.into_iter().filter(|r| wanted(r.name)).collect();
+    let figures = in_threads(&regimes, |r| play(r, seeds(), 6.0, drive::judge));
+    println!("{}", table(&regimes, &figures));
+    let broken: Vec<String> = regimes.iter().zip(&figures).flat_map(|(r, f)| broken(r, f)).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Buildings that nobody thought of: each of `TRUTH_SEEDS` draws a regime of its own.
+#[test]
+#[ignore = "minutes; `make truth-others` runs it"]
+fn drawn_buildings() {
+    let drawn: Vec<(u64, Regime)> = seeds().map(|seed| (seed, regimes::drawn(seed))).collect();
+    let figures = in_threads(&drawn, |(seed, regime)| play(regime, *seed..=*seed, 6.0, drive::judge));
+    let (mut all, mut bad) = (Score::default(), Vec::new());
+    for ((seed, regime), figures) in drawn.iter().zip(figures) {
+        let broken = broken(regime, &figures);
+        if !broken.is_empty() {
+            bad.push(format!("{seed}: {}\n{regime:?}\n", broken.join("; ")));
+        }
+        all.add(figures.ours);
+    }
+    println!("{}", bad.join("\n"));
+    println!(
+        "{} buildings, {:.0} device-days: {} false, {} missed; {} buildings out of the bar",
+        drawn.len(),
+        all.days,
+        all.falsely.len(),
+        all.missed,
+        bad.len()
+    );
+}
+
+fn seeds() -> std::ops::RangeInclusive<u64> {
+    let text = std::env::var("TRUTH_SEEDS").unwrap_or_else(|_| "11-20".into());
+    let (from, to) = text.split_once('-').expect("TRUTH_SEEDS=from-to");
+    from.parse().expect("a number")..=to.parse().expect("a number")
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The judge has one setting for all of them. The first are those of the yardstick; the others were made to find out whether it
 //! is the building that is judged, or the yardstick.
 
-use super::trace::{Lasts, Often, PLAIN, Regime, Timing};
+use super::trace::{Dice, Lasts, Often, PLAIN, Regime, Timing};
 
 const fn often(every: f64, lasts: Lasts) -> Often {
     Often { every, lasts }
@@ -133,4 +133,47 @@ pub fn others() -> Vec<Regime> {
             ..PLAIN
         },
     ]
+}
+
+/// A regime drawn by chance: all that a building may be, in any mixture.
+pub fn drawn(seed: u64) -> Regime {
+    let mut dice = Dice::new(&format!("a building/{seed}"));
+    let log = |dice: &mut Dice, from: f64, to: f64| dice.uniform((from.ln(), to.ln())).exp();
+    let quickest = log(&mut dice, 0.3, 12.0);
+    let worst = dice.uniform((0.3, 0.9));
+    let interval = (quickest, (quickest * dice.uniform((1.0, 6.0))).min(20.0));
+    let mut regime = Regime {
+        name: "drawn",
+        devices: log(&mut dice, 1.0, 60.0) as usize,
+        interval,
+        heard: (worst, dice.uniform((worst, 0.98))),
+        ..PLAIN
+    };
+    let sometimes = |dice: &mut Dice, share: f64| dice.unit() < share;
+    if sometimes(&mut dice, 0.2) {
+        regime.stay = dice.uniform((240.0, 600.0));
+    }
+    if sometimes(&mut dice, 0.25) {
+        regime.ears = 2;
+    }
+    if sometimes(&mut dice, 0.3) {
+        let often = often(log(&mut dice, 300.0, 3600.0), Exp(log(&mut dice, 5.0, 40.0)));
+        regime.fade = Some((often, dice.uniform((0.0, 0.1))));
+    }
+    if sometimes(&mut dice, 0.25) {
+        let slower = interval.1 * dice.uniform((2.0, 6.0));
+        let often = often(log(&mut dice, 900.0, 7200.0), Exp(log(&mut dice, 600.0, 3600.0)));
+        (regime.idle, regime.together) = (Some((often, (slower, slower * 1.25))), sometimes(&mut dice, 0.3));
+    }
+    if sometimes(&mut dice, 0.4) {
+        let least = log(&mut dice, 2.0, 200.0);
+        regime.stall = Some(often(log(&mut dice, 40.0, 100.0) * least, Uniform(least, 4.0 * least)));
+    }
+    if sometimes(&mut dice, 0.25) {
+        regime.restart = Some(often(log(&mut dice, 1800.0, 7200.0), Uniform(5.0, 60.0)));
+    }
+    if sometimes(&mut dice, 0.15) {
+        regime.timing = Timing::Jitter(dice.uniform((0.05, 0.3)));
+    }
+    regime
 }
