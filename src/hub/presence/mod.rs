@@ -308,7 +308,7 @@ impl Judge {
     }
 
     pub fn heard_ago(&self, key: &DeviceKey, now: Mono) -> Option<Duration> {
-        let watched = self.devices[*self.by_key.get(key)? as usize].as_ref()?;
+        let watched = self.devices.get(key)?;
         Some(now.since(watched.heard_at))
     }
 
