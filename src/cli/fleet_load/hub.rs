@@ -19,6 +19,7 @@ use crate::sink::mqtt::backoff::Backoff;
 use crate::sink::mqtt::life::Life;
 use crate::sink::mqtt::line::Line;
 use crate::sink::mqtt::proof::Proof;
+use crate::sink::mqtt::window::Window;
 use crate::sink::mqtt::wire::{self, Broken, Happened, ONLINE, Outbox, Role};
 use crate::sink::mqtt::{Message, Settings};
 use crate::source::demo::Dice;
@@ -74,6 +75,7 @@ pub async fn over(phase: &mut watch::Receiver<Phase>) {
 pub async fn live(mut hub: SimHub, world: Arc<World>, first: Duration) -> SimLog {
     let mut phase = world.phase.subscribe();
     let mut backoff = Backoff::new(hub.settings.pace.retry_first, hub.settings.pace.retry_most);
+    let mut window = Window::new(hub.settings.pace.window);
     let mut turn = hub.settings.first_node();
     let mut wait = first;
     loop {
@@ -90,7 +92,11 @@ pub async fn live(mut hub: SimHub, world: Arc<World>, first: Duration) -> SimLog
         match ended {
             Ok(()) => return hub.log,
             Err(Broken::Network(reason)) if reason == "outage" => {}
-            Err(error) => world.tally.failed(&error.to_string()),
+            Err(error) => {
+                window.ended(&error);
+                hub.settings.pace.window = window.size();
+                world.tally.failed(&error.to_string());
+            }
         }
         turn = turn.wrapping_add(1);
         wait = backoff.after(since.elapsed(), hub.dice.roll());

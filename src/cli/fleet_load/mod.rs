@@ -10,10 +10,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -34,12 +35,13 @@ const NAME: &str = "sim-";
 
 /// How often it is looked at how far they are, and told.
 const LOOK: Duration = Duration::from_millis(100);
-const TELL_EVERY: Duration = Duration::from_secs(5);
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The broker, its version, the authority and the prefix are those of [mqtt] in the configuration. Each hub is sim-00001 … under that
-prefix, with a session, a will, retained state and a window of its own, as `portcullis run` has them.
+prefix, with a session, a will, retained state and a window of its own, as `portcullis run` has them. How far they are is told on
+standard error, with --json in JSON too. Ctrl-C ends what happens, and what happened until then is told.
 
 Examples:
   portcullis fleet-load --config fleet.toml --hubs 5000 --seconds 120 --credentials fleet/hubs
@@ -122,7 +124,9 @@ async fn load(args: Args, config: &Config, as_json: bool) -> Result<(), Failure>
         hubs.spawn(async move { (n, live(hub, world, first).await) });
     }
     world.tally.made.fetch_add(args.hubs * args.backlog, Relaxed);
-    let mut tell = Progress { world: &world, hubs: args.hubs, quiet: as_json, told: Instant::now() };
+    let ended = Arc::new(AtomicBool::new(false));
+    tokio::spawn(end_on_signal(ended.clone())?);
+    let mut tell = Progress { world: &world, hubs: args.hubs, ended, as_json, told: Instant::now() };
 
     // Up, and a while of life.
     let all_up = tell.until(Duration::from_secs(args.seconds), |w, hubs| w.tally.online.load(Relaxed) >= hubs).await;
@@ -132,6 +136,7 @@ async fn load(args: Args, config: &Config, as_json: bool) -> Result<(), Failure>
     };
     let rest = Duration::from_secs(args.seconds).saturating_sub(world.elapsed());
     tell.until(rest, |_, _| false).await;
+    tell.ended.store(false, Relaxed);
     world.phase.send_replace(Phase::Draining);
     let drained = tell.until(Duration::from_secs(args.drain), all_told).await;
     if let Some(reading) = &reading {
@@ -174,6 +179,17 @@ async fn load(args: Args, config: &Config, as_json: bool) -> Result<(), Failure>
             Err(Failure::failed(format!("{left} events were not taken, {lost} taken ones did not arrive as they were")))
         }
     }
+}
+
+fn end_on_signal(ended: Arc<AtomicBool>) -> std::io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        ended.store(true, Relaxed);
+    })
 }
 
 fn all_told(world: &World, hubs: u64) -> bool {
@@ -231,15 +247,17 @@ fn write_ledger(path: &Path, logs: &[(u64, SimLog)]) -> std::io::Result<()> {
 struct Progress<'a> {
     world: &'a World,
     hubs: u64,
-    quiet: bool,
+    /// Somebody wants no more to happen.
+    ended: Arc<AtomicBool>,
+    as_json: bool,
     told: Instant,
 }
 
 impl Progress<'_> {
-    /// How long it took until it held; `None` where it did not within `most`.
+    /// How long it took until it held; `None` where it did not within `most`, or before somebody ended it.
     async fn until(&mut self, most: Duration, holds: impl Fn(&World, u64) -> bool) -> Option<Duration> {
         let since = Instant::now();
-        while since.elapsed() < most {
+        while since.elapsed() < most && !self.ended.load(Relaxed) {
             if holds(self.world, self.hubs) {
                 return Some(since.elapsed());
             }
@@ -268,19 +286,18 @@ impl Progress<'_> {
     }
 
     fn tell(&mut self) {
-        if self.quiet || self.told.elapsed() < TELL_EVERY {
+        if self.told.elapsed() < TELL_EVERY {
             return;
         }
         self.told = Instant::now();
-        let tally = &self.world.tally;
-        eprintln!(
-            "{:4} s: {} of {} hubs online, {} events made, {} acknowledged",
-            self.world.elapsed().as_secs(),
-            tally.online.load(Relaxed),
-            self.hubs,
-            tally.made.load(Relaxed),
-            tally.acknowledged.load(Relaxed),
-        );
+        let (at, tally) = (self.world.elapsed().as_secs_f64(), &self.world.tally);
+        let [online, made, taken] = [&tally.online, &tally.made, &tally.acknowledged].map(|n| n.load(Relaxed));
+        match self.as_json {
+            true => eprintln!("{}", json!({"at_s": at, "online": online, "made": made, "acknowledged": taken})),
+            false => {
+                eprintln!("{at:6.1} s: {online} of {} hubs online, {made} events made, {taken} acknowledged", self.hubs)
+            }
+        }
     }
 }
 

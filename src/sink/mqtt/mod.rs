@@ -17,6 +17,7 @@ mod shown;
 mod tls;
 pub(in crate::sink) mod topics;
 mod trouble;
+pub(crate) mod window;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use crate::store::Store;
 use backoff::Backoff;
 use session::{Reached, Session};
 use trouble::Trouble;
+use window::Window;
 use wire::{Broken, Role};
 
 /// The name of its cursor and of its part of the health.
@@ -87,6 +89,7 @@ struct Tries<'a> {
     broker: String,
     health: &'a Health,
     backoff: Backoff,
+    window: Window,
     /// Connections in a row that were young when the broker ended them.
     ended: u32,
     since: Instant,
@@ -98,12 +101,14 @@ impl<'a> Tries<'a> {
         let turn = settings.first_node();
         health.set(part, false, format!("connecting to {}", settings.at_node(turn).broker()));
         let backoff = Backoff::new(settings.pace.retry_first, settings.pace.retry_most);
+        let window = Window::new(settings.pace.window);
         Tries {
             part,
             turn,
             broker: String::new(),
             health,
             backoff,
+            window,
             ended: 0,
             since: Instant::now(),
             said: String::new(),
@@ -112,7 +117,8 @@ impl<'a> Tries<'a> {
 
     /// For the connection that is next.
     fn settings(&mut self, settings: &Settings) -> Settings {
-        let here = settings.at_node(self.turn);
+        let mut here = settings.at_node(self.turn);
+        here.pace.window = self.window.size();
         self.broker = here.broker();
         here
     }
@@ -124,6 +130,7 @@ impl<'a> Tries<'a> {
             return false;
         };
         count(&self.health.mqtt.reconnects);
+        self.window.ended(&error);
         let mut wait = self.backoff.after(self.since.elapsed(), Uuid::new_v4().as_u64_pair().1);
         if matches!(error, Broken::TakenOver) {
             wait += TAKEN_OVER_WAIT;

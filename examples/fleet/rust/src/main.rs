@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
-use async_nats::jetstream::{self, AckPolicy, consumer::pull};
+use async_nats::jetstream::{self, consumer::AckPolicy, consumer::pull};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
