@@ -444,6 +444,23 @@ fn what_was_lost_with_the_hub_before_a_restart_is_taken_back_by_the_first_advert
 }
 
 #[test]
+fn a_device_that_left_is_not_lost_again_with_the_hub_nor_taken_back_with_it() {
+    let three: String = (1..=3).map(|n| format!("[[devices]]\naddress = \"C0:FF:EE:00:00:0{n}\"\n")).collect();
+    let mut rig = Rig::new(&three);
+    rig.listen(&[ble(1), ble(2), ble(3)], 5.0, 1200.0);
+    rig.listen(&[ble(1), ble(2)], 5.0, 600.0);
+    let left = rig.id(ble(3));
+    assert_eq!(rig.last(EventType::DeviceDisconnected).and_then(|e| e.device_id), Some(left));
+    rig.told();
+    rig.adapter(false);
+    rig.wait(600.0);
+    rig.adapter(true);
+    rig.listen(&[ble(1), ble(2)], 5.0, 60.0);
+    assert!(rig.log.iter().any(|e| e.event_type == EventType::DeviceDisconnected), "the others were lost");
+    assert!(rig.log.iter().all(|e| e.device_id != Some(left)), "{:?}", rig.types());
+}
+
+#[test]
 fn the_devices_of_a_bridge_that_refuses_us_are_told_so_once() {
     let mut rig = Rig::new(NETWORK);
     rig.bridge_up();
