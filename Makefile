@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo fleet test test-fleet test-bluez test-home-assistant test-system deb check sim bench truth truth-others doctor chaos planted soak-radio api-fuzz fuzz
+.PHONY: help prepare build demo fleet test test-fleet test-bluez test-home-assistant test-system deb check sim bench truth truth-others doctor chaos planted soak-radio codes-load api-fuzz fuzz
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,7 +27,7 @@ fleet: prepare ## Show a fleet: three NATS nodes, hubs, and what a consumer read
 	@scripts/fleet
 
 test: prepare ## Run every test: real broker, real bus, real Z-Wave driver, real binary
-	$(CARGO) test --no-fail-fast $(ARGS)
+	@scripts/digits $(CARGO) test --no-fail-fast $(ARGS)
 
 test-fleet: prepare ## Fifty hubs and five thousand simulated ones while nodes of their cluster die, are cut off, and are all gone (half an hour)
 	$(CARGO) test --no-fail-fast --test fleet --test fleet_faults -- --include-ignored --test-threads=1 --nocapture
@@ -53,6 +53,9 @@ planted: ## See that the fault suites find the faults of tests/planted, planted 
 
 soak-radio: ## Ten minutes of 2,700 adverts a second, and a million random addresses, on the release build
 	PORTCULLIS_SOAK=1 $(CARGO) test --release --test radio_load -- --nocapture --test-threads=1
+
+codes-load: prepare ## 250 codes on one lock and 20 locks at once, on the real Z-Wave driver (minutes)
+	PORTCULLIS_CODES_LOAD=1 $(CARGO) test --test codes_load -- --nocapture
 
 api-fuzz: prepare ## Ask a demo's API what its document allows and what it does not (EXAMPLES=30 an operation; SEED=n repeats)
 	$(CARGO) build

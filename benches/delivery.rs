@@ -6,6 +6,8 @@
 mod daemon;
 #[path = "../tests/support/delivery.rs"]
 mod delivery;
+#[path = "../tests/support/logs.rs"]
+mod logs;
 #[path = "../tests/support/mosquitto.rs"]
 mod mosquitto;
 #[path = "../tests/support/scripted.rs"]

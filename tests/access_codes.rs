@@ -162,6 +162,27 @@ fn a_code_that_somebody_changes_is_put_right_once_and_then_left_alone() {
 }
 
 #[test]
+fn what_somebody_does_right_after_a_write_is_found_once_the_lock_has_told_of_that() {
+    let mut house = House::new();
+    let guest = house.create(code("4711"));
+    house.pass(1.0);
+    assert_eq!(house.status(guest), "set");
+    // The lock's own word of it, twice: one more look at the slot, and no more.
+    house.says(CodeNotice::Added { slot: 20 });
+    house.says(CodeNotice::Added { slot: 20 });
+    let sent = house.sent.len();
+    house.pass(60.0);
+    assert_eq!((house.sent.len() - sent, house.count(EventType::AccessCodeModifiedExternalToSeam)), (1, 0));
+    house.change(guest, code("0815"));
+    house.pass(1.0);
+    house.lock().table.insert(20, "9999".into());
+    house.says(CodeNotice::Added { slot: 20 });
+    house.pass(10.0);
+    assert_eq!(house.count(EventType::AccessCodeModifiedExternalToSeam), 1);
+    assert_eq!(house.lock().table[&20], "0815", "put right");
+}
+
+#[test]
 fn a_code_that_somebody_erases_is_told_and_written_again() {
     let mut house = House::new();
     let guest = house.create(code("4711"));

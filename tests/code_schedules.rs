@@ -239,6 +239,23 @@ fn where_nobody_said_in_which_place_the_lock_is_the_hub_keeps_dates() {
 }
 
 #[test]
+fn a_hub_that_nobody_has_told_the_time_gives_a_lock_no_dates() {
+    let mut house = House::dated();
+    let draft = dated(&house, "4711", 5, 10);
+    let guest = house.create(draft);
+    house.rig.synchronized = false;
+    house.rig.crash(1);
+    house.sent.clear();
+    house.rig.asked.clear();
+    house.bridge_up();
+    house.pass(60.0);
+    assert_eq!(house.sent, []);
+    house.rig.synchronized = true;
+    house.pass(120.0);
+    assert_eq!(told(&house, guest), ["created", "scheduled_on_device"]);
+}
+
+#[test]
 fn a_lock_that_is_away_ahead_of_the_start_is_no_delay_until_the_start() {
     let mut house = House::dated();
     house.rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);

@@ -4,6 +4,8 @@
 
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/logs.rs"]
+mod logs;
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
 #[path = "support/zwave.rs"]

@@ -9,6 +9,8 @@
 mod checker;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/logs.rs"]
+mod logs;
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
 #[path = "support/subscriber.rs"]

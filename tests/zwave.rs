@@ -3,6 +3,8 @@
 
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/logs.rs"]
+mod logs;
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
 #[path = "support/subscriber.rs"]

@@ -1,6 +1,8 @@
 //! What becomes of access codes on locks that misbehave, through the whole hub, on the real zwave-js driver and server: each event that a
 //! guest's host would act on, from its real cause. The hub's clock runs four times as fast: its delays are minutes.
 
+#[path = "support/logs.rs"]
+mod logs;
 #[path = "support/zwave.rs"]
 mod zwave;
 #[path = "support/zwave_hub.rs"]
@@ -16,9 +18,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use zwave_hub::{Hub, node};
 
-const ADA: &str = "90417362";
-const BOB: &str = "37195048";
-const THIEF: &str = "14793058";
+const ADA: &str = "52709410";
+const BOB: &str = "52709411";
+const THIEF: &str = "52709412";
 
 fn managed(nodes: &[u16]) -> String {
     let entry = |n: &u16| format!("[[devices]]\nzwave = \"main\"\nnode = {n}\ncodes = \"manage\"\nslots = \"2-5\"\n");

@@ -5,6 +5,8 @@ mod daemon;
 mod damage;
 mod disk;
 mod faults;
+#[path = "../support/logs.rs"]
+mod logs;
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
 mod power;

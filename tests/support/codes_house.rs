@@ -21,12 +21,12 @@ const NODES: [u16; 7] = [2, 3, 4, 5, 6, 7, 8];
 /// For anything that a lock is to do; shorter than the subscriber's own.
 const PATIENCE: Duration = Duration::from_secs(59);
 /// So long that no number of anything else holds them.
-pub const ADA: &str = "90417362";
-pub const GRACE: &str = "58260914";
-pub const BOB: &str = "37195048";
-pub const CAROL: &str = "61820375";
-pub const STRANGER: &str = "82736405";
-pub const THIEF: &str = "14793058";
+pub const ADA: &str = "52709410";
+pub const GRACE: &str = "52709411";
+pub const BOB: &str = "52709412";
+pub const CAROL: &str = "52709413";
+pub const STRANGER: &str = "52709414";
+pub const THIEF: &str = "52709415";
 pub const DIGITS: [&str; 6] = [ADA, GRACE, BOB, CAROL, STRANGER, THIEF];
 
 pub struct House {

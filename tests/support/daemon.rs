@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use super::logs;
+
 pub struct Daemon {
     child: Child,
 }
@@ -16,21 +18,26 @@ impl Daemon {
 
     /// With an environment.
     pub fn with(dir: &Path, config: &str, environment: &[(&str, &Path)]) -> Daemon {
-        let file = dir.join("config.toml");
+        let settings = dir.join("config.toml");
         let state = dir.join("state");
         std::fs::create_dir_all(&state).expect("a state directory");
-        std::fs::write(&file, format!("state_dir = {state:?}\n{config}")).expect("the configuration is written");
-        let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).expect("a log file");
+        std::fs::write(&settings, format!("state_dir = {state:?}\n{config}")).expect("the configuration is written");
+        let log = dir.join("log");
+        let is_new = !log.exists();
+        let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log file");
+        if is_new {
+            logs::keep(&log);
+        }
         let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["run", "--config"])
-            .arg(file)
+            .arg(settings)
             .env_remove("NOTIFY_SOCKET")
             .env("PORTCULLIS__HTTP__LISTEN", "127.0.0.1:0")
             .env("RUST_BACKTRACE", "0")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log file"))
-            .stderr(log)
+            .stdout(file.try_clone().expect("a log file"))
+            .stderr(file)
             .spawn()
             .expect("the daemon starts");
         Daemon { child }

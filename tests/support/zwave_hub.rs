@@ -14,6 +14,7 @@ use portcullis::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::logs;
 use super::zwave::Rig;
 
 const HOME: u32 = 0x7e57_0001;
@@ -31,15 +32,16 @@ pub struct Hub {
     /// Told, and not yet asked for by [`Hub::told_of`].
     before: Vec<Value>,
     config: String,
-    dir: TempDir,
+    speed: f64,
+    _dir: TempDir,
 }
 
 /// Virtual seconds in a second: time-outs of the hub are waited for.
 const SPEED: f64 = 4.0;
 
-async fn start(config: &str, later: Duration) -> Running {
+async fn start(config: &str, speed: f64, later: Duration) -> Running {
     let config = Config::parse(config, Path::new("/"), HashMap::new()).expect("a configuration");
-    Running::start(config, Clock::at_speed(SPEED).ahead(later)).await.expect("a hub")
+    Running::start(config, Clock::at_speed(speed).ahead(later)).await.expect("a hub")
 }
 
 impl Hub {
@@ -49,18 +51,20 @@ impl Hub {
 
     /// With this beside the network in its configuration.
     pub async fn with(devices: &str) -> Hub {
-        Hub::on(Rig::start().await, devices).await
+        Hub::on(Rig::start().await, devices, SPEED).await
     }
 
-    pub async fn on(rig: Rig, devices: &str) -> Hub {
+    /// With so many virtual seconds in a second.
+    pub async fn on(rig: Rig, devices: &str, speed: f64) -> Hub {
+        logs::keep_ours();
         let dir = tempfile::tempdir().expect("a temporary directory");
         let config = format!(
             "state_dir = {:?}\n[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:9\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[zwave]]\nname = \"main\"\nurl = {:?}\n{devices}",
             dir.path(),
             rig.url
         );
-        let running = start(&config, Duration::ZERO).await;
-        let mut hub = Hub { rig, running, seq: 0, before: Vec::new(), config, dir };
+        let running = start(&config, speed, Duration::ZERO).await;
+        let mut hub = Hub { rig, running, seq: 0, before: Vec::new(), config, speed, _dir: dir };
         while hub.event().await["event_type"] != "connected_account.completed_first_sync" {}
         hub.nothing_is_waited_for().await;
         hub
@@ -69,7 +73,7 @@ impl Hub {
     /// The hub stops, and is started again so much later.
     pub async fn restart(self, later: Duration) -> Hub {
         self.running.stop(true).await;
-        let running = start(&self.config, later).await;
+        let running = start(&self.config, self.speed, later).await;
         Hub { running, ..self }
     }
 
@@ -77,7 +81,7 @@ impl Hub {
         &self.running.store
     }
 
-    async fn event(&mut self) -> Value {
+    pub async fn event(&mut self) -> Value {
         let mut head = self.store().head();
         let next = async {
             loop {
@@ -155,6 +159,12 @@ impl Hub {
     /// What was told while something else was waited for.
     pub fn untold(&self) -> &[Value] {
         &self.before
+    }
+
+    /// The codes as they are on disk.
+    pub fn codes(&self) -> Vec<Value> {
+        let rows = self.store().state().expect("a state").into_iter().filter(|r| r.kind == RowKind::Code);
+        rows.filter_map(|r| r.value).collect()
     }
 
     pub async fn command(&self, command: Command) -> Value {
