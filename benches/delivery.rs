@@ -245,7 +245,8 @@ async fn bytes_on_disk() {
 
 /// The real daemon with a broker, and no source that could wake it.
 fn start(dir: &Path, port: u16) -> Daemon {
-    Daemon::start(dir, &format!("[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n"))
+    let mqtt = format!("url = \"mqtt://127.0.0.1:{port}\"");
+    Daemon::start(dir, &format!("[adopt]\nble = \"known\"\n[ble]\nenabled = false\n[mqtt]\n{mqtt}\n"))
 }
 
 /// Resident memory in MB once it has stood still for two seconds.

@@ -13,6 +13,10 @@ mod subscriber;
 
 use std::time::Duration;
 
+use aes::Aes128;
+use ccm::Ccm;
+use ccm::aead::{AeadInOut, KeyInit};
+use ccm::consts::{U4, U13};
 use fakebluez::{Bluez, Bus, OnConnect, service_data};
 use hub_on_bus::Daemon;
 
@@ -297,4 +301,35 @@ async fn a_missing_key_a_wrong_one_and_a_stale_counter_are_told_apart_and_said_h
     }
     let door = devices.as_array().unwrap().iter().find(|d| d["properties"]["key"] == format!("ble:{DOOR}")).unwrap();
     assert!(door.get("trouble").is_none(), "{door}");
+}
+
+/// BTHome v2 of a lock, as a device with the key of [`SEALED`] seals it.
+fn sealed_lock(counter: u32, unlocked: bool) -> Vec<u8> {
+    let key = hex::decode("231d39c1d7cc1ab1aee224cd096db932").unwrap();
+    let address = hex::decode(SEALED.replace(':', "")).unwrap();
+    let nonce = [&address[..], &[0xD2, 0xFC, 0x41], &counter.to_le_bytes()].concat();
+    let mut text = [0x1F, u8::from(unlocked)];
+    let cipher = Ccm::<Aes128, U4, U13>::new_from_slice(&key).unwrap();
+    let tag = cipher.encrypt_inout_detached(nonce[..].try_into().unwrap(), &[], text.as_mut_slice().into()).unwrap();
+    [&[0x41][..], &text, &counter.to_le_bytes(), &tag].concat()
+}
+
+#[tokio::test]
+async fn a_frame_recorded_before_a_restart_is_not_believed_after_it() {
+    let (bus, bluez, mut hub) = listening(&format!("{DEVICES}{KEYS}")).await;
+    for (counter, unlocked) in [(1, false), (2, true), (3, false)] {
+        bluez.advertise("hci0", SEALED, service_data(0xFCD2, &sealed_lock(counter, unlocked), -60)).await;
+    }
+    hub.event("lock.unlocked").await;
+    hub.event("lock.locked").await;
+    hub.restart(&bus.address).await;
+    bluez.called("hci0", "StartDiscovery", 2).await;
+    bluez.advertise("hci0", SEALED, service_data(0xFCD2, &sealed_lock(2, true), -60)).await;
+    // What came before this event has been heard.
+    door(&bluez, "hci0", 1, false).await;
+    let mut told = Vec::new();
+    while told.last().is_none_or(|last| last != "device.connected") {
+        told.push(hub.events.next().await.json()["event_type"].as_str().unwrap().to_owned());
+    }
+    assert!(!told.contains(&"lock.unlocked".to_owned()), "the recording was believed: {told:?}");
 }

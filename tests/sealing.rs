@@ -21,7 +21,7 @@ use portcullis::store::{self, DATABASE, Filter, Options, Reader, Store};
 fn open(dir: &Path) -> (Store, Arc<Health>) {
     let health = Arc::new(Health::default());
     let options = Options { health: health.clone(), ..Options::new(Dialect::Current) };
-    (Store::open_with(dir, options).expect("it opens").0, health)
+    (Store::open_with(dir, options, |_, _| Ok(())).expect("it opens").0, health)
 }
 
 /// A store that holds all that carries digits.

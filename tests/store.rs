@@ -91,7 +91,7 @@ async fn while_the_disk_fails_nothing_is_acknowledged_and_afterwards_all_is_ther
     let dir = tempfile::tempdir().unwrap();
     let health = Arc::new(Health::default());
     let options = Options { health: health.clone(), ..Options::new(Dialect::Classic) };
-    let (store, _) = Store::open_with(dir.path(), options).unwrap();
+    let (store, _) = Store::open_with(dir.path(), options, |_, _| Ok(())).unwrap();
     append(&store, vec![event(0)], Vec::new()).await;
     // Somebody holds the database: no write succeeds until he lets go.
     let holder = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
@@ -119,7 +119,7 @@ async fn what_memory_cannot_hold_is_lost_counted_and_the_state_stays_true() {
     let dir = tempfile::tempdir().unwrap();
     let health = Arc::new(Health::default());
     let options = Options { health: health.clone(), ..Options::new(Dialect::Classic) };
-    let (store, _) = Store::open_with(dir.path(), options).unwrap();
+    let (store, _) = Store::open_with(dir.path(), options, |_, _| Ok(())).unwrap();
     store.flush().await.unwrap();
     let holder = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::settings::{Place, Settings};
@@ -86,7 +85,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    pub fn restore(&mut self, row: Value) {
+    pub fn restore(&mut self, row: &str) {
         match Account::from_row(row) {
             Some(account) if account.home.is_none() => self.ble = Some(account),
             Some(account) => drop(self.networks.insert(account.home.unwrap_or_default(), account)),

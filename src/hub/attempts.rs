@@ -133,9 +133,8 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    pub fn restore(&mut self, mut row: Value) {
-        let Some(state) = row.get_mut("state").map(Value::take) else { return };
-        if let Ok(attempt) = serde_json::from_value::<Attempt>(state) {
+    pub fn restore(&mut self, row: &str) {
+        if let Some(attempt) = super::view::state_in::<Attempt>(row) {
             let place = self.all.partition_point(|a| a.created_at <= attempt.created_at);
             self.all.insert(place, attempt);
         }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::{Builder, Uuid};
 
 use super::{Output, Row, RowKind};
@@ -89,8 +88,8 @@ impl Clock {
         Clock { last_created, anchor: None, guess, guessed: guess, given_up: false, held: Vec::new(), next: 0 }
     }
 
-    pub fn restore(&mut self, row: Value) {
-        if let Ok(HeldRow { number, event }) = serde_json::from_value(row) {
+    pub fn restore(&mut self, row: &str) {
+        if let Ok(HeldRow { number, event }) = serde_json::from_str(row) {
             self.next = self.next.max(number + 1);
             self.held.push(Held { number, made: None, event });
             self.held.sort_by_key(|h| h.number);

@@ -4,7 +4,7 @@
 //! What was deleted by hand stays silent until it is adopted or configured again.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::device::kind_of;
@@ -225,8 +225,8 @@ impl Hub {
         }
     }
 
-    pub(super) fn restore_past(&mut self, value: Value) {
-        if let Ok(past) = serde_json::from_value::<Past>(value) {
+    pub(super) fn restore_past(&mut self, row: &str) {
+        if let Ok(past) = serde_json::from_str::<Past>(row) {
             self.past.insert(past.key, past);
         }
     }

@@ -41,7 +41,7 @@ pub use lock::Lock;
 pub use noise::{DailyTime, Noise, Threshold, ThresholdDraft, Window};
 pub use settings::{Adopt, DeviceSettings, Place, Settings};
 pub use view::{AccountView, BatteryView, DeviceView, Known};
-pub use words::{Action, Input, Output, Row, RowKind};
+pub use words::{Action, Input, KeptRow, Output, Row, RowKind};
 
 use crate::event::ErrorCode;
 use crate::places::Places;
@@ -75,7 +75,7 @@ impl Hub {
     }
 
     /// Starts from what was stored. `last_created` is the `created_at` of the log's last event.
-    pub fn restore(settings: Settings, rows: Vec<Row>, last_created: Wall, now: Now) -> Hub {
+    pub fn restore(settings: Settings, rows: impl IntoIterator<Item = KeptRow>, last_created: Wall, now: Now) -> Hub {
         let clock = clock::Clock::new(last_created, now);
         let mut hub = Hub {
             world: World { settings, clock, timers: timers::Timers::default() },
@@ -90,30 +90,33 @@ impl Hub {
             once: once::Once::default(),
             started: false,
         };
-        let mut devices = Vec::new();
-        for row in rows {
-            let Some(value) = row.value else { continue };
-            match row.kind {
-                RowKind::Device => devices.extend(Device::from_row(value)),
-                RowKind::Account => hub.accounts.restore(value),
-                RowKind::Presence => hub.presence.restore(&row.key, value),
-                RowKind::Past => hub.restore_past(value),
-                RowKind::Held => hub.world.clock.restore(value),
-                RowKind::Attempt => hub.attempts.restore(value),
-                RowKind::Code => hub.codes.restore(value),
-                RowKind::Command => hub.once.restore(&row.key, value),
+        for KeptRow { kind, key, text } in rows {
+            match kind {
+                RowKind::Device => {
+                    if let Some(device) = Device::from_row(&text) {
+                        hub.devices.insert(device.key, device);
+                    }
+                }
+                RowKind::Account => hub.accounts.restore(&text),
+                RowKind::Presence => hub.presence.restore(&key, &text),
+                RowKind::Past => hub.restore_past(&text),
+                RowKind::Held => hub.world.clock.restore(&text),
+                RowKind::Attempt => hub.attempts.restore(&text),
+                RowKind::Code => hub.codes.restore(&text),
+                RowKind::Command => hub.once.restore(&key, &text),
                 RowKind::Webhook | RowKind::Delivery | RowKind::Network => {}
             }
         }
         // After the accounts: they say where a device is in the configuration.
         // Every radio was deaf as the hub stopped: the first advert takes all back, as it would have without the stop.
-        let deaf = !devices.iter().any(|d| matches!(d.key, DeviceKey::Ble(_)) && d.connected);
-        for device in devices {
+        let deaf = !hub.devices.values().any(|d| matches!(d.key, DeviceKey::Ble(_)) && d.connected);
+        for key in hub.keys(|_| true) {
+            let Some(device) = hub.devices.remove(&key) else { continue };
             hub.watch(&device, now.mono);
             if deaf && !device.connected && device.error_code == Some(ErrorCode::HubDisconnected) {
-                hub.presence.lost_with_hub(&device.key, now.mono);
+                hub.presence.lost_with_hub(&key, now.mono);
             }
-            hub.devices.insert(device.key, device);
+            hub.devices.insert(key, device);
         }
         hub
     }

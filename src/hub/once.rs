@@ -65,8 +65,8 @@ impl Done {
 }
 
 impl Once {
-    pub fn restore(&mut self, key: &str, value: Value) {
-        let (Ok(place), Ok(done)) = (key.parse(), serde_json::from_value(value)) else { return };
+    pub fn restore(&mut self, key: &str, row: &str) {
+        let (Ok(place), Ok(done)) = (key.parse(), serde_json::from_str(row)) else { return };
         self.put(place, done);
     }
 

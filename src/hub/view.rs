@@ -2,6 +2,7 @@
 //!
 //! A state row is this view, and beside it, under `state`, what the hub itself must remember. `state` is nobody else's business.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -199,8 +200,9 @@ impl Device {
         row(&self.view(), self)
     }
 
-    pub(super) fn from_row(mut row: Value) -> Option<Device> {
-        serde_json::from_value(row.get_mut("state")?.take()).ok()
+    /// From the text of its row.
+    pub(super) fn from_row(row: &str) -> Option<Device> {
+        state_in(row)
     }
 }
 
@@ -221,9 +223,18 @@ impl Account {
         row(&self.view(), self)
     }
 
-    pub(super) fn from_row(mut row: Value) -> Option<Account> {
-        serde_json::from_value(row.get_mut("state")?.take()).ok()
+    pub(super) fn from_row(row: &str) -> Option<Account> {
+        state_in(row)
     }
+}
+
+/// What a row's owner remembers, from its text.
+pub(super) fn state_in<T: DeserializeOwned>(row: &str) -> Option<T> {
+    #[derive(Deserialize)]
+    struct Remembered<T> {
+        state: T,
+    }
+    serde_json::from_str(row).ok().map(|Remembered { state }| state)
 }
 
 fn row(view: &impl Serialize, state: &impl Serialize) -> Option<Value> {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Command, CommandId, Reply, Settings};
+use super::{Command, CommandId, Device, Reply, Settings};
 use crate::event::Event;
 use crate::signal::{DeviceKey, Link, LinkNews, Report, Schedule, Secret};
 
@@ -76,6 +76,30 @@ pub struct Row {
     pub key: String,
     /// Digits of codes stand under the names `code` and `digits` only, other secrets under `secret`: there the store seals them.
     pub value: Option<Value>,
+}
+
+impl Row {
+    /// As a start finds it; `None` for one that deletes.
+    pub fn kept(&self) -> Option<KeptRow> {
+        let text = self.value.as_ref()?.to_string();
+        Some(KeptRow { kind: self.kind, key: self.key.clone(), text })
+    }
+}
+
+/// A row as a start finds it: JSON text, read only by who knows what it is. Thousands of them as [`Value`]s would be most of the
+/// memory and of the time of a start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptRow {
+    pub kind: RowKind,
+    pub key: String,
+    pub text: String,
+}
+
+impl KeptRow {
+    /// The device that it is of.
+    pub fn device(&self) -> Option<Device> {
+        (self.kind == RowKind::Device).then(|| Device::from_row(&self.text)).flatten()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -32,10 +32,11 @@ use crate::api::{self, App, Names};
 use crate::config::Config;
 use crate::engine::{Clock, Engine, Hand};
 use crate::health::Health;
-use crate::hub::{Command, Hub, Input, Row, network_account_id};
+use crate::hub::{Command, Hub, Input, RowKind, network_account_id};
 use crate::identity::{Identity, IdentityError};
+use crate::source::ble::adopted;
 use crate::source::zwave::added::{self, Added};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Reader, Store, StoreError};
 use crate::trust;
 use parts::{Parts, Shared};
 
@@ -156,12 +157,16 @@ impl Running {
         let age = Duration::from_secs(u64::from(config.events.retention_days) * 24 * 3600);
         let retention = store::Keep { age, ..store::Keep::default() };
         let options = store::Options { dialect: config.events.dialect, retention, health: health.clone() };
-        let (store, restored) = Store::open_with(&dir, options)?;
-        let (file, added) = (config, added::of(&restored.rows));
+        let file = config;
+        let (store, (hub, added, untold)) = Store::open_with(&dir, options, |reader, last_created| {
+            let added = added::all(reader)?;
+            let untold = untold_logins(&added, reader)?;
+            let settings = added::with(&file, &added).settings(Some(identity.workspace_id));
+            let hub = reader.restore(|rows| Hub::restore(settings, rows, last_created, clock.now()))?;
+            Ok((hub, added, untold))
+        })?;
         let config = added::with(&file, &added);
-        let untold: Vec<Command> = untold_logins(&added, &restored.rows).collect();
-        let settings = config.settings(Some(identity.workspace_id));
-        let hub = Hub::restore(settings, restored.rows, restored.last_created, clock.now());
+        let met = adopted::met(hub.devices());
         let (actions, asked) = mpsc::unbounded_channel();
         let (engine, hand) = Engine::new(hub, clock.clone(), store.clone(), health.clone(), actions);
 
@@ -181,7 +186,7 @@ impl Running {
         let (networks, changes) = mpsc::channel(networks::WAITING_MOST);
         let mut shared = Shared::new(identity, store.clone(), hand.clone(), health.clone(), clock, networks);
         shared.simulator = simulator;
-        let parts = Parts::start(&config, shared, asked);
+        let parts = Parts::start(&config, shared, asked, met);
         let app = parts.app(Names::new(&config));
         let site = Arc::new(Mutex::new(Site { file, added, parts, workspace_id, hand: hand.clone() }));
         let networks = networks::Networks { site: site.clone(), store: store.clone(), hand: hand.clone() };
@@ -239,12 +244,14 @@ impl Running {
 }
 
 /// Of networks that were added just before a crash, and not met since.
-fn untold_logins(added: &[Added], rows: &[Row]) -> impl Iterator<Item = Command> {
-    let met = |added: &Added| rows.iter().any(|row| row.key == network_account_id(added.home).to_string());
-    added.iter().filter(move |added| !met(added)).map(|added| Command::Login {
-        network: added.name.as_str().into(),
-        connect_webview_id: added.connect_webview_id,
-    })
+fn untold_logins(added: &[Added], reader: &Reader) -> Result<Vec<Command>, StoreError> {
+    let mut untold = Vec::new();
+    for Added { name, home, connect_webview_id, .. } in added {
+        if reader.row(RowKind::Account, &network_account_id(*home).to_string())?.is_none() {
+            untold.push(Command::Login { network: name.as_str().into(), connect_webview_id: *connect_webview_id });
+        }
+    }
+    Ok(untold)
 }
 
 /// Keys that a running hub cannot change under itself stay as they are, and are named.

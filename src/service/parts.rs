@@ -21,9 +21,9 @@ use crate::config::{Config, ZwaveSection};
 use crate::console;
 use crate::engine::{Clock, Hand};
 use crate::health::Health;
-use crate::hub::{Action, Device, RowKind};
+use crate::hub::Action;
 use crate::identity::Identity;
-use crate::signal::{Address, DeviceKey};
+use crate::signal::Address;
 use crate::sink::{heartbeat, mqtt, webhook};
 use crate::source::ble::intake::{Intake, Known};
 use crate::source::ble::{adopted, radio};
@@ -121,7 +121,13 @@ impl Section {
 }
 
 impl Parts {
-    pub fn start(config: &Config, shared: Shared, mut actions: mpsc::UnboundedReceiver<Action>) -> Parts {
+    /// `met` are the managed Bluetooth devices that the hub knows already.
+    pub fn start(
+        config: &Config,
+        shared: Shared,
+        mut actions: mpsc::UnboundedReceiver<Action>,
+        met: Vec<adopted::Met>,
+    ) -> Parts {
         let asked = shared.asked.clone();
         tokio::spawn(async move {
             while let Some(action) = actions.recv().await {
@@ -130,7 +136,7 @@ impl Parts {
             }
         });
         let mut parts = Parts { shared, running: Vec::new() };
-        parts.learn(config);
+        parts.learn(config, met);
         for section in Section::all(config) {
             parts.start_one(section);
         }
@@ -139,7 +145,8 @@ impl Parts {
 
     /// Starts, stops and restarts what a new configuration changes; returns the names of those parts.
     pub async fn reconfigure(&mut self, config: &Config) -> Vec<String> {
-        self.learn(config);
+        let met = self.shared.store.restore(|rows| adopted::met(rows.filter_map(|row| row.device())));
+        self.learn(config, met.unwrap_or_default());
         let wanted = Section::all(config);
         let (stay, go): (Vec<_>, Vec<_>) = self.running.drain(..).partition(|(section, _)| wanted.contains(section));
         self.running = stay;
@@ -184,19 +191,11 @@ impl Parts {
     }
 
     /// Tells the radio's ear which devices are ours: the configured ones, and those adopted at run time. The API learns of `[adopt]`.
-    fn learn(&self, config: &Config) {
+    fn learn(&self, config: &Config, met: Vec<adopted::Met>) {
         self.shared.adopts.send_replace(Adopts::of(config));
         let mut known: HashMap<Address, Known> = config.known().into_iter().collect();
-        for row in self.shared.store.state_since(0).unwrap_or_default() {
-            if row.kind != RowKind::Device {
-                continue;
-            }
-            let Some(device) = row.value.and_then(|v| serde_json::from_value::<Device>(v).ok()) else { continue };
-            if let DeviceKey::Ble(address) = device.key
-                && device.managed
-            {
-                known.entry(address).or_default().counter = device.counter;
-            }
+        for (address, counter) in met {
+            known.entry(address).or_default().counter = counter;
         }
         self.shared.intake.lock().unwrap_or_else(|e| e.into_inner()).know(known);
     }

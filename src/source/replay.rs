@@ -254,7 +254,7 @@ impl<T: FnMut(&Event)> Player<T> {
             *bridge = bridge.anew();
         }
         let now = self.clocks.now(back);
-        let rows = self.disk.rows.values().cloned().collect();
+        let rows = self.disk.rows.values().filter_map(Row::kept).collect::<Vec<_>>();
         self.hub = Hub::restore(self.settings.clone(), rows, self.disk.last_created, now);
     }
 }

@@ -105,12 +105,6 @@ pub struct Batch {
     pub then: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// What `Store::open` found.
-pub struct Restored {
-    pub rows: Vec<Row>,
-    pub last_created: Wall,
-}
-
 /// An event that a sink will not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undeliverable {
@@ -152,20 +146,27 @@ impl Deref for Store {
 }
 
 impl Store {
-    /// Opens or makes the database in `dir`. A damaged one is set aside; see the log for its name.
-    pub fn open(dir: &Path, dialect: Dialect) -> Result<(Store, Restored), StoreError> {
-        Store::open_with(dir, Options::new(dialect))
+    /// Opens or makes the database in `dir`. A damaged one is set aside; see the log for its name. With the store comes the
+    /// `created_at` of the log's last event.
+    pub fn open(dir: &Path, dialect: Dialect) -> Result<(Store, Wall), StoreError> {
+        Store::open_with(dir, Options::new(dialect), |_, last_created| Ok(last_created))
     }
 
-    pub fn open_with(dir: &Path, options: Options) -> Result<(Store, Restored), StoreError> {
+    /// The same; `restore` makes of that time and of what can be read what rests on it. Where that turns out to be damaged it is
+    /// called anew.
+    pub fn open_with<T>(
+        dir: &Path,
+        options: Options,
+        restore: impl Fn(&Reader, Wall) -> Result<T, StoreError>,
+    ) -> Result<(Store, T), StoreError> {
         let path = dir.join(DATABASE);
         let seal = Arc::new(Seal::of_hub(dir)?);
         rescue::begin(&path, &seal)?;
-        let opened = match open_once(&path, &seal, &options) {
+        let opened = match open_once(&path, &seal, &options, &restore) {
             Err(error) if rescue::is_damaged(&error) => {
                 tracing::error!(%error, path = %path.display(), "store.damage_found");
                 rescue::set_aside(&path, &seal)?;
-                open_once(&path, &seal, &options)?
+                open_once(&path, &seal, &options, &restore)?
             }
             opened => opened?,
         };
@@ -244,15 +245,20 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-struct Opened {
+struct Opened<T> {
     writer: Writer,
     reader: Arc<Reader>,
     head: watch::Receiver<Head>,
-    restored: Restored,
+    restored: T,
 }
 
 /// Looks at everything that a start depends on.
-fn open_once(path: &Path, seal: &Arc<Seal>, options: &Options) -> Result<Opened, StoreError> {
+fn open_once<T>(
+    path: &Path,
+    seal: &Arc<Seal>,
+    options: &Options,
+    restore: &impl Fn(&Reader, Wall) -> Result<T, StoreError>,
+) -> Result<Opened<T>, StoreError> {
     let mut writer = connect(path)?;
     schema::migrate(&mut writer, seal)?;
     let reader = Reader::at(path, seal.clone())?;
@@ -263,17 +269,16 @@ fn open_once(path: &Path, seal: &Arc<Seal>, options: &Options) -> Result<Opened,
     }
     let last_created = tail.last().map(|e| e.created_at).unwrap_or_default();
     // Sinks read it in the order of its changes: an entry that is lost there would be a device that nobody is told of.
-    let count = |of| writer.query_row(&format!("SELECT count(sum) FROM state {of}"), [], |r| r.get::<_, u64>(0));
+    let count = |of| writer.query_row(&format!("SELECT count(*) FROM state {of}"), [], |r| r.get::<_, u64>(0));
     if count("NOT INDEXED")? != count("INDEXED BY state_by_rev WHERE rev > 0")? {
         return Err(StoreError::Damaged("the order of the state"));
     }
-    let state = reader.state()?;
-    let rows = state.into_iter().map(|r| Row { kind: r.kind, key: r.key, value: r.value }).collect();
+    let restored = restore(&reader, last_created)?;
     if seal.lacks_a_key() || !schema::knows_the_key(&writer, seal)? {
         options.health.set(CODE_KEY, false, "the key is another one than before: older codes' digits are masked");
     }
     let reader = Arc::new(reader);
     let (tell, head) = watch::channel(head);
     let writer = Writer::new(writer, reader.clone(), options.clone(), tell)?;
-    Ok(Opened { writer, reader, head, restored: Restored { rows, last_created } })
+    Ok(Opened { writer, reader, head, restored })
 }

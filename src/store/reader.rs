@@ -12,7 +12,7 @@ use super::schema::{self, meta};
 use super::seal::Seal;
 use super::sum::sum;
 use super::{DATABASE, Head, StateRow, StoreError, Stored, Undeliverable};
-use crate::hub::RowKind;
+use crate::hub::{KeptRow, RowKind};
 use crate::time::Wall;
 
 /// Readers at once: a sink and the API do not wait for each other.
@@ -105,6 +105,20 @@ impl Reader {
     /// Up to `limit` events that fit, oldest first.
     pub fn find(&self, filter: &Filter, limit: usize) -> Result<Vec<Stored>, StoreError> {
         Ok(query::find(&self.connection(), &self.seal, filter, limit)?)
+    }
+
+    /// What `with` makes of every row of state that is not deleted, in the order of their changes, each read as it is asked for.
+    pub fn restore<T>(&self, with: impl FnOnce(&mut dyn Iterator<Item = KeptRow>) -> T) -> Result<T, StoreError> {
+        let c = self.connection();
+        let mut statement =
+            c.prepare_cached("SELECT rev, kind, key, value, sum FROM state WHERE rev > 0 ORDER BY rev")?;
+        let mut rows = statement.query_map([], |r| kept_row(r, &self.seal))?.filter_map(Result::transpose);
+        let mut failed = None;
+        let made = with(&mut std::iter::from_fn(|| {
+            let row = rows.next()?;
+            row.map_err(|error| failed = Some(error)).ok()
+        }));
+        failed.map_or(Ok(made), |error| Err(error.into()))
     }
 
     /// The whole state, tombstones too.
@@ -262,14 +276,30 @@ pub(super) fn state_page(
 }
 
 pub(super) fn state_row(r: &SqlRow<'_>, seal: &Seal) -> Result<Option<StateRow>, rusqlite::Error> {
+    let Some((rev, kind, key, text)) = written_row(r)? else { return Ok(None) };
+    let value = text.and_then(|v| serde_json::from_str(&v).ok());
+    let value = value.map(|v| seal.open_row(&place(kind.as_str(), &key), v));
+    Ok(Some(StateRow { rev, kind, key, value }))
+}
+
+fn kept_row(r: &SqlRow<'_>, seal: &Seal) -> Result<Option<KeptRow>, rusqlite::Error> {
+    let Some((_, kind, key, Some(text))) = written_row(r)? else { return Ok(None) };
+    let text = seal.open_text(&place(kind.as_str(), &key), text);
+    Ok(Some(KeptRow { kind, key, text }))
+}
+
+/// Revision, kind, key and text, if it is not deleted.
+type Written = (u64, RowKind, String, Option<String>);
+
+/// `None` for one that is not what was written, or of a kind that is not known.
+fn written_row(r: &SqlRow<'_>) -> Result<Option<Written>, rusqlite::Error> {
     let (rev, kind, key): (u64, String, String) = (r.get(0)?, r.get(1)?, r.get(2)?);
     let (text, written): (Option<String>, u32) = (r.get(3)?, r.get(4)?);
     if state_sum(&kind, &key, text.as_deref()) != written {
         tracing::error!(%kind, %key, "store.state_damaged");
         return Ok(None);
     }
-    let value = text.and_then(|v| serde_json::from_str(&v).ok()).map(|v| seal.open_row(&place(&kind, &key), v));
-    Ok(RowKind::ALL.iter().find(|k| k.as_str() == kind).map(|kind| StateRow { rev, kind: *kind, key, value }))
+    Ok(RowKind::ALL.iter().find(|k| k.as_str() == kind).map(|kind| (rev, *kind, key, text)))
 }
 
 /// Digits are sealed to their row.

@@ -52,7 +52,7 @@ async fn a_store_on_a_disk_that_fails() {
     let faults = KINDS[shim::seed_of_part() as usize];
     let health = Arc::new(Health::default());
     let options = Options { health: health.clone(), ..Options::new(Dialect::Current) };
-    let (store, _) = Store::open_with(&watched.dir, options).expect("it opens");
+    let (store, _) = Store::open_with(&watched.dir, options, |_, _| Ok(())).expect("it opens");
     let events: Vec<_> = (0..60).map(|n| work::event(n, &mut Dice::new(n))).collect();
     let append = |n: usize| {
         let (kept, on_disk) = tokio::sync::oneshot::channel();

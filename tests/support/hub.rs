@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portcullis::config::Config;
 use portcullis::event::{Event, EventType};
-use portcullis::hub::{Action, Command, CommandId, Hub, Input, Output, Reply, Row, RowKind, Settings};
+use portcullis::hub::{Action, Command, CommandId, Hub, Input, KeptRow, Output, Reply, RowKind, Settings};
 use portcullis::signal::{Address, DeviceKey, Link, LinkNews, Report, Signal};
 use portcullis::time::{Mono, Now, Wall};
 use serde_json::Value;
@@ -108,12 +108,12 @@ impl Rig {
 
     fn start(&mut self) {
         self.run_started = self.at;
-        let rows = self.rows.iter().map(|((kind, key), value)| Row {
+        let rows = self.rows.iter().map(|((kind, key), value)| KeptRow {
             kind: *kind,
             key: key.clone(),
-            value: Some(value.clone()),
+            text: value.to_string(),
         });
-        let rows = rows.collect();
+        let rows: Vec<_> = rows.collect();
         let last = self.log.last().map_or(Wall::default(), |e| e.created_at);
         let now = self.now();
         self.hub = Some(Hub::restore(self.settings.clone(), rows, last, now));

@@ -36,6 +36,12 @@ impl Daemon {
         Daemon { child, broker, events, dir }
     }
 
+    /// Stops it in good order and starts it again on what it kept.
+    pub async fn restart(&mut self, bus: &str) {
+        self.stop().await;
+        self.child = Daemon::spawn(bus, &self.dir.path().join("config.toml"));
+    }
+
     fn spawn(bus: &str, config: &Path) -> Child {
         Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .arg("run")

@@ -93,7 +93,7 @@ pub fn judge(trace: &Trace) -> Vec<Said> {
                 hub.disk.extend(rows);
                 hub.judge = Judge::default();
                 hub.booted = at + away;
-                hub.disk.iter().for_each(|(row, value)| hub.judge.restore(row, value.clone()));
+                hub.disk.iter().for_each(|(row, value)| hub.judge.restore(row, &value.to_string()));
                 hub.watch_all();
             }
         }

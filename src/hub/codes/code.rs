@@ -1,7 +1,6 @@
 //! One access code: what is wanted of it, and what the lock reports of it.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::schedule::{AHEAD, Frame, Keeper, OnLock};
@@ -254,9 +253,5 @@ impl Code {
     pub fn begin_anew(&mut self) {
         (self.left_alone, self.overwritten, self.problem) = (false, 0, None);
         self.episode = Episode { wants: self.episode.wants, ..Episode::default() };
-    }
-
-    pub fn from_row(mut row: Value) -> Option<Code> {
-        serde_json::from_value(row.get_mut("state")?.take()).ok()
     }
 }

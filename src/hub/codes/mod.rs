@@ -165,11 +165,17 @@ pub struct Codes {
 }
 
 impl Codes {
-    pub fn restore(&mut self, row: Value) {
-        let spare = row["is_backup_access_code_available"] == true;
-        let status = row["status"].as_str().unwrap_or_default().to_owned();
-        if let Some(code) = Code::from_row(row) {
-            self.table(code.key).restore(code, spare, status);
+    pub fn restore(&mut self, row: &str) {
+        /// What the view says that the code alone does not.
+        #[derive(Deserialize)]
+        struct Kept {
+            state: Code,
+            is_backup_access_code_available: Option<bool>,
+            status: Option<String>,
+        }
+        if let Ok(kept) = serde_json::from_str::<Kept>(row) {
+            let spare = kept.is_backup_access_code_available == Some(true);
+            self.table(kept.state.key).restore(kept.state, spare, kept.status.unwrap_or_default());
         }
     }
 

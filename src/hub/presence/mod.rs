@@ -298,11 +298,11 @@ impl Judge {
     }
 
     /// Takes a row of [`Judge::model`] back, before its device is watched. What cannot be read is learned again.
-    pub fn restore(&mut self, row: &str, value: Value) {
-        if row == BUILDING {
-            self.building = serde_json::from_value(value).map(Building::restored).unwrap_or_default();
+    pub fn restore(&mut self, key: &str, row: &str) {
+        if key == BUILDING {
+            self.building = serde_json::from_str(row).map(Building::restored).unwrap_or_default();
             self.building_stored = self.building;
-        } else if let (Ok(key), Ok(model)) = (row.parse(), serde_json::from_value(value)) {
+        } else if let (Ok(key), Ok(model)) = (key.parse(), serde_json::from_str(row)) {
             self.models.insert(key, model);
         }
     }

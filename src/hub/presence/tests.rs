@@ -336,7 +336,7 @@ fn after_a_restart_a_device_has_its_own_patience_from_the_start() {
     let before = room.patience(1);
     let rows = room.judge.model();
     let mut again = Room::default();
-    rows.into_iter().for_each(|(row, value)| again.judge.restore(&row, value));
+    rows.into_iter().for_each(|(row, value)| again.judge.restore(&row, &value.to_string()));
     (1..=3).for_each(|n| again.judge.watch(key(n), None, true, Mono(0)));
     assert_eq!(again.patience(1), before);
     again.hears(&[2, 3], &[0], 15);
@@ -385,7 +385,7 @@ fn an_interval_that_is_not_known_yet_is_not_known_after_a_restart_either() {
     room.hears(&[1], &[0], 6);
     let rows = room.judge.model();
     let mut again = Room::default();
-    rows.into_iter().for_each(|(row, value)| again.judge.restore(&row, value));
+    rows.into_iter().for_each(|(row, value)| again.judge.restore(&row, &value.to_string()));
     again.judge.watch(key(1), None, true, Mono(0));
     assert_eq!(again.judge.explain(&key(1), Mono(0)).and_then(|e| e.interval_s), None);
     assert!(again.patience(1) >= 900.0);
@@ -407,8 +407,8 @@ fn a_model_that_cannot_be_read_is_learned_again() {
         serde_json::json!("oops"),
         serde_json::json!({"interval_s": -1e30, "ears": [{"adapter": "hci0", "heard": 1e300, "missed": -5.0}]}),
     ] {
-        judge.restore("ble:C0:FF:EE:00:00:01", value.clone());
-        judge.restore("building", value);
+        judge.restore("ble:C0:FF:EE:00:00:01", &value.to_string());
+        judge.restore("building", &value.to_string());
         judge.watch(key(1), None, true, Mono(0));
         let deadline = judge.explain(&key(1), Mono(0)).map(|e| e.adapters.first().map_or(0.0, |a| a.deadline_s));
         assert!(deadline.is_some_and(f32::is_finite));
@@ -469,7 +469,7 @@ proptest! {
                     present.remove(&key(device));
                 }
                 Step::Wait { ms } => now += ms,
-                Step::Store => judge.model().into_iter().for_each(|(row, value)| judge.restore(&row, value)),
+                Step::Store => judge.model().into_iter().for_each(|(row, value)| judge.restore(&row, &value.to_string())),
             }
             let mut verdicts = Vec::new();
             while judge.wake_at().is_some_and(|at| at <= Mono(now)) {

@@ -52,12 +52,6 @@ pub fn all(store: &Reader) -> Result<Vec<Added>, StoreError> {
     Ok(rows.into_iter().filter_map(|row| serde_json::from_value(row.value?).ok()).collect())
 }
 
-/// Those among these rows.
-pub fn of(rows: &[Row]) -> Vec<Added> {
-    let rows = rows.iter().filter(|row| row.kind == RowKind::Network);
-    rows.filter_map(|row| serde_json::from_value(row.value.clone()?).ok()).collect()
-}
-
 /// The configuration, with the networks that were added and that it does not name itself.
 pub fn with(config: &Config, added: &[Added]) -> Config {
     let mut config = config.clone();
