@@ -147,9 +147,12 @@ impl Deref for Store {
 
 impl Store {
     /// Opens or makes the database in `dir`. A damaged one is set aside; see the log for its name. With the store comes the
-    /// `created_at` of the log's last event.
+    /// `created_at` of the log's last event. Every row is looked at, as a start of the hub does.
     pub fn open(dir: &Path, dialect: Dialect) -> Result<(Store, Wall), StoreError> {
-        Store::open_with(dir, Options::new(dialect), |_, last_created| Ok(last_created))
+        Store::open_with(dir, Options::new(dialect), |reader, last_created| {
+            reader.restore(|rows| rows.for_each(drop))?;
+            Ok(last_created)
+        })
     }
 
     /// The same; `restore` makes of that time and of what can be read what rests on it. Where that turns out to be damaged it is

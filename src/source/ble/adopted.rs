@@ -4,10 +4,12 @@ use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::watch;
+
 use super::intake::Intake;
 use crate::hub::{Device, DeviceView, RowKind};
 use crate::signal::{Address, DeviceKey};
-use crate::store::{Store, StoreError};
+use crate::store::{Head, Store, StoreError};
 
 /// A managed device, and the counter that was stored with its last event.
 pub type Met = (Address, Option<u32>);
@@ -24,10 +26,19 @@ fn managed(device: &Device) -> Option<Met> {
     }
 }
 
-/// Follows for ever; drop it to stop.
-pub async fn follow(store: Store, intake: Arc<Mutex<Intake>>) -> Result<Infallible, StoreError> {
+/// Follows for ever what changes after this call; drop it to stop.
+pub fn follow(store: Store, intake: Arc<Mutex<Intake>>) -> impl Future<Output = Result<Infallible, StoreError>> + Send {
     let mut head = store.head();
-    let mut seen = head.borrow_and_update().rev;
+    let seen = head.borrow_and_update().rev;
+    follow_from(seen, head, store, intake)
+}
+
+async fn follow_from(
+    mut seen: u64,
+    mut head: watch::Receiver<Head>,
+    store: Store,
+    intake: Arc<Mutex<Intake>>,
+) -> Result<Infallible, StoreError> {
     loop {
         head.changed().await.map_err(|_| StoreError::Stopped)?;
         if head.borrow_and_update().rev == seen {
