@@ -272,7 +272,7 @@ fn open_once<T>(
     }
     let last_created = tail.last().map(|e| e.created_at).unwrap_or_default();
     // Sinks read it in the order of its changes: an entry that is lost there would be a device that nobody is told of.
-    let count = |of| writer.query_row(&format!("SELECT count(*) FROM state {of}"), [], |r| r.get::<_, u64>(0));
+    let count = |of| writer.query_row(&format!("SELECT count(sum) FROM state {of}"), [], |r| r.get::<_, u64>(0));
     if count("NOT INDEXED")? != count("INDEXED BY state_by_rev WHERE rev > 0")? {
         return Err(StoreError::Damaged("the order of the state"));
     }
