@@ -19,7 +19,6 @@ use crate::sink::mqtt::backoff::Backoff;
 use crate::sink::mqtt::life::Life;
 use crate::sink::mqtt::line::Line;
 use crate::sink::mqtt::proof::Proof;
-use crate::sink::mqtt::window::Window;
 use crate::sink::mqtt::wire::{self, Broken, Happened, ONLINE, Outbox, Role};
 use crate::sink::mqtt::{Message, Settings};
 use crate::source::demo::Dice;
@@ -75,7 +74,6 @@ pub async fn over(phase: &mut watch::Receiver<Phase>) {
 pub async fn live(mut hub: SimHub, world: Arc<World>, first: Duration) -> SimLog {
     let mut phase = world.phase.subscribe();
     let mut backoff = Backoff::new(hub.settings.pace.retry_first, hub.settings.pace.retry_most);
-    let mut window = Window::new(hub.settings.pace.window);
     let mut turn = hub.settings.first_node();
     let mut wait = first;
     loop {
@@ -89,17 +87,17 @@ pub async fn live(mut hub: SimHub, world: Arc<World>, first: Duration) -> SimLog
             Phase::Outage => Err(Broken::Network("outage".into())),
             _ => hub.connection(&world, &mut phase, turn).await,
         };
+        let mut in_vain = Duration::ZERO;
         match ended {
             Ok(()) => return hub.log,
             Err(Broken::Network(reason)) if reason == "outage" => {}
             Err(error) => {
-                window.ended(&error);
-                hub.settings.pace.window = window.size();
+                in_vain = error.in_vain(&hub.settings.pace);
                 world.tally.failed(&error.to_string());
             }
         }
         turn = turn.wrapping_add(1);
-        wait = backoff.after(since.elapsed(), hub.dice.roll());
+        wait = backoff.after(since.elapsed().saturating_sub(in_vain), hub.dice.roll());
     }
 }
 
@@ -233,7 +231,7 @@ impl<'a> Talk<'a> {
             }
             Happened::Sent(packet_id) => self.line.sent(packet_id)?,
             Happened::Acknowledged(packet_id, _) => {
-                if let Item::Event { sent, .. } = self.line.acknowledged(packet_id)? {
+                if let Item::Event { sent, .. } = self.line.acknowledged(packet_id, Instant::now())? {
                     self.world.tally.ack.count(sent.elapsed());
                 }
                 while let Some(item) = self.line.done() {

@@ -29,6 +29,8 @@ impl Life {
             Happened::Connected { .. } => self.connected = true,
             Happened::PingSent => self.ping_sent = Some(now),
             Happened::PingAnswered => self.ping_sent = None,
+            // A broker that has much to do answers in its turn.
+            Happened::Acknowledged(..) if self.ping_sent.is_some() => self.ping_sent = Some(now),
             _ => {}
         }
     }
@@ -48,6 +50,7 @@ impl Life {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::mqtt::wire::Verdict;
 
     #[test]
     fn a_connection_that_does_not_come_to_be_and_one_that_falls_silent_are_given_up() {
@@ -59,6 +62,8 @@ mod tests {
         assert!(life.check(start + Duration::from_secs(3600), &pace).is_ok());
         life.happened(&Happened::PingSent, start);
         assert!(matches!(life.check(start + pace.keep_alive / 2, &pace), Err(Broken::Silent)));
+        life.happened(&Happened::Acknowledged(1, Verdict::Taken), start + pace.keep_alive / 4);
+        assert!(life.check(start + pace.keep_alive / 2, &pace).is_ok(), "whoever acknowledges is not silent");
         life.happened(&Happened::PingAnswered, start);
         assert!(life.check(start + pace.keep_alive, &pace).is_ok());
     }

@@ -17,7 +17,7 @@ mod shown;
 mod tls;
 pub(in crate::sink) mod topics;
 mod trouble;
-pub(crate) mod window;
+mod window;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -35,7 +35,6 @@ use crate::store::Store;
 use backoff::Backoff;
 use session::{Reached, Session};
 use trouble::Trouble;
-use window::Window;
 use wire::{Broken, Role};
 
 /// The name of its cursor and of its part of the health.
@@ -89,7 +88,7 @@ struct Tries<'a> {
     broker: String,
     health: &'a Health,
     backoff: Backoff,
-    window: Window,
+    pace: Pace,
     /// Connections in a row that were young when the broker ended them.
     ended: u32,
     since: Instant,
@@ -101,14 +100,13 @@ impl<'a> Tries<'a> {
         let turn = settings.first_node();
         health.set(part, false, format!("connecting to {}", settings.at_node(turn).broker()));
         let backoff = Backoff::new(settings.pace.retry_first, settings.pace.retry_most);
-        let window = Window::new(settings.pace.window);
         Tries {
             part,
             turn,
             broker: String::new(),
             health,
             backoff,
-            window,
+            pace: settings.pace.clone(),
             ended: 0,
             since: Instant::now(),
             said: String::new(),
@@ -117,8 +115,7 @@ impl<'a> Tries<'a> {
 
     /// For the connection that is next.
     fn settings(&mut self, settings: &Settings) -> Settings {
-        let mut here = settings.at_node(self.turn);
-        here.pace.window = self.window.size();
+        let here = settings.at_node(self.turn);
         self.broker = here.broker();
         here
     }
@@ -130,8 +127,8 @@ impl<'a> Tries<'a> {
             return false;
         };
         count(&self.health.mqtt.reconnects);
-        self.window.ended(&error);
-        let mut wait = self.backoff.after(self.since.elapsed(), Uuid::new_v4().as_u64_pair().1);
+        let lived = self.since.elapsed().saturating_sub(error.in_vain(&self.pace));
+        let mut wait = self.backoff.after(lived, Uuid::new_v4().as_u64_pair().1);
         if matches!(error, Broken::TakenOver) {
             wait += TAKEN_OVER_WAIT;
         }

@@ -239,8 +239,9 @@ impl<'a> Session<'a> {
     }
 
     fn acknowledged(&mut self, packet_id: u16, verdict: Verdict) -> Result<(), Broken> {
-        let waited = self.line.waited(packet_id, Instant::now()).unwrap_or_default();
-        let item = self.line.acknowledged(packet_id)?;
+        let now = Instant::now();
+        let waited = self.line.waited(packet_id, now).unwrap_or_default();
+        let item = self.line.acknowledged(packet_id, now)?;
         match (item, verdict) {
             (Item::Event(_), Verdict::Taken) => self.health.mqtt.acknowledgement_seconds.observe(waited),
             (Item::Again(seq), Verdict::Taken) => self.store.resolved(SINK, *seq)?,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::settings::{Settings, Version};
+use super::settings::{Pace, Settings, Version};
 use super::tls;
 use super::topics::Message;
 use crate::tls::TlsError;
@@ -102,6 +102,17 @@ impl Broken {
     /// The peer closed a connection that was up, without a reason: a broker that dislikes what it was sent looks like this.
     pub fn is_hang_up(&self) -> bool {
         matches!(self, Broken::Ended(_) | Broken::Network(_))
+    }
+
+    /// How long was waited for what did not come, until the connection was given up. That is no life of it: with a broker that is too busy
+    /// for its hubs each of them would come back at once, again and again.
+    pub fn in_vain(&self, pace: &Pace) -> Duration {
+        match self {
+            Broken::Slow(waited) | Broken::Unacknowledged(waited) => *waited,
+            Broken::NotReadBack(_) => pace.ack,
+            Broken::Silent => pace.keep_alive,
+            _ => Duration::ZERO,
+        }
     }
 }
 
@@ -246,3 +257,30 @@ impl Entry {
 const INCOMING_MOST: u32 = 256 * 1024;
 
 const LOGIN_REMEDY: &str = "check mqtt.username, mqtt.password_file, and that the broker knows this user";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::mqtt::backoff::Backoff;
+
+    #[test]
+    fn a_broker_that_is_too_busy_is_asked_less_and_less_often() {
+        let pace = Pace::default();
+        for (error, waited) in [
+            (Broken::Slow(pace.connect), pace.connect),
+            (Broken::Unacknowledged(pace.ack), pace.ack + Duration::from_secs(2)),
+            (Broken::NotReadBack("t".into()), pace.ack + Duration::from_secs(2)),
+            (Broken::Silent, pace.keep_alive + Duration::from_secs(2)),
+        ] {
+            let mut backoff = Backoff::new(pace.retry_first, pace.retry_most);
+            let mut wait = |lived: Duration| backoff.after(lived.saturating_sub(error.in_vain(&pace)), 0);
+            let waits: Vec<Duration> = (0..5).map(|_| wait(waited)).collect();
+            assert!(waits.windows(2).all(|w| w[1] == w[0] * 2), "{error}: {waits:?}");
+            assert_eq!(
+                wait(waited + Duration::from_secs(60)),
+                pace.retry_first / 2,
+                "{error}: it was a good one until then"
+            );
+        }
+    }
+}

@@ -7,7 +7,7 @@
 mod job;
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -194,7 +194,7 @@ impl Backfills {
         verdict: Verdict,
         health: &Health,
     ) -> Result<Turn, Stray> {
-        let refused = match (line.acknowledged(packet_id)?, verdict) {
+        let refused = match (line.acknowledged(packet_id, Instant::now())?, verdict) {
             (Item::Event(number, _), Verdict::NotNow(reason) | Verdict::Never(reason)) => Some((*number, reason)),
             _ => None,
         };
