@@ -46,6 +46,10 @@ const APART_MS: i64 = 100;
 const SMALL: u64 = 5000;
 /// One event in so many is of a type that is rare.
 const RARE: u64 = 20_000;
+/// One event in ten is of a second network of as many devices, and one in so many of these is of a type that is frequent elsewhere.
+const SELDOM: u64 = 200;
+/// One event in so many is of a quiet third one of as many devices, each with four types.
+const QUIET: u64 = 200;
 
 /// What is promised.
 const LIST_MOST: Duration = Duration::from_millis(5);
@@ -56,14 +60,16 @@ const DELIVERED_EVERY: Duration = Duration::from_millis(10);
 
 /// The `n`th event: one in ten is a lock's, the others say what happens most.
 fn event(start: i64, n: u64) -> Event {
+    let (account, device_id) = network(n);
     let event_type = match n % 10 {
         _ if n.is_multiple_of(RARE) => EventType::DeviceLowBattery,
+        _ if account == OTHER && (n / 10).is_multiple_of(SELDOM) => EventType::LockUnlocked,
+        _ if account == STILL => QUIET_TYPES[(n / QUIET / DEVICES % 4) as usize],
         0 => EventType::LockUnlocked,
         1..6 => EventType::DeviceConnected,
         _ => EventType::DeviceDisconnected,
     };
     let at = Wall(start + n as i64 * APART_MS);
-    let small = n.is_multiple_of(SMALL);
     Event {
         // As the hub makes them: an id begins with its time.
         event_id: Uuid::new_v7(uuid::Timestamp::from_unix(
@@ -75,12 +81,30 @@ fn event(start: i64, n: u64) -> Event {
         workspace_id: Uuid::from_u128(1),
         created_at: at,
         occurred_at: at,
-        connected_account_id: Uuid::from_u128(if small { 3 } else { 2 }),
-        device_id: Some(if small { Uuid::from_u128(0x9000) } else { device(n) }),
+        connected_account_id: account,
+        device_id: Some(device_id),
         details: Details {
             access_code_id: (event_type == EventType::LockUnlocked).then(|| code(n)),
             ..Details::default()
         },
+    }
+}
+
+const BIG: Uuid = Uuid::from_u128(2);
+const LITTLE: Uuid = Uuid::from_u128(3);
+const OTHER: Uuid = Uuid::from_u128(4);
+const STILL: Uuid = Uuid::from_u128(5);
+
+const QUIET_TYPES: [EventType; 4] =
+    [EventType::DeviceConnected, EventType::DeviceDisconnected, EventType::LockLocked, EventType::DeviceTampered];
+
+/// The account and device of the `n`th event.
+fn network(n: u64) -> (Uuid, Uuid) {
+    match n {
+        _ if n.is_multiple_of(SMALL) => (LITTLE, Uuid::from_u128(0x9000)),
+        _ if n % QUIET == 7 => (STILL, Uuid::from_u128(0x7000 + u128::from(n / QUIET % DEVICES))),
+        _ if n % 10 == 3 => (OTHER, Uuid::from_u128(0x8000 + u128::from(n / 10 % DEVICES))),
+        _ => (BIG, device(n)),
     }
 }
 
@@ -139,7 +163,7 @@ async fn listed(missed: &mut Missed, router: &Router, name: &str, path: impl Fn(
 async fn lists(missed: &mut Missed, router: &Router, ids: &[Uuid], start: i64, events: u64) {
     println!("events/list, limit=50, of {events} events");
     let at = |n: usize| Wall(start + (n as i64 * 7919 % events as i64) * APART_MS);
-    let (big, small) = (Uuid::from_u128(2), Uuid::from_u128(3));
+    let (big, small, other, still) = (BIG, LITTLE, OTHER, STILL);
     let since = "since=1970-01-01T00:00:00Z";
     listed(missed, router, "since", |n| format!("since={}", at(n))).await;
     listed(missed, router, "between", |n| format!("between={}&between={}", at(n), Wall(at(n).0 + 60_000))).await;
@@ -174,6 +198,21 @@ async fn lists(missed: &mut Missed, router: &Router, ids: &[Uuid], start: i64, e
     .await;
     listed(missed, router, "connected_account_id and a rare event_type", |_| {
         format!("connected_account_id={big}&event_type=device.low_battery")
+    })
+    .await;
+    let seldom = format!("connected_account_id={other}&event_type=lock.unlocked");
+    listed(missed, router, "connected_account_id and a type rare there", |_| seldom.clone()).await;
+    listed(missed, router, "the same, from a time", |n| format!("{seldom}&since={}", at(n))).await;
+    listed(missed, router, "the same, newest first", |_| format!("{seldom}&newest_first=true")).await;
+    listed(missed, router, "the same, of a type that is not there", |_| {
+        format!("connected_account_id={small}&event_type=device.connected")
+    })
+    .await;
+    listed(missed, router, "connected_account_id of a quiet network", |_| format!("connected_account_id={still}"))
+        .await;
+    listed(missed, router, "the same and event_types (4)", |n| {
+        let types = QUIET_TYPES.map(|t| format!("event_types={}", t.as_str())).join("&");
+        format!("connected_account_id={still}&since={}&{types}", at(n))
     })
     .await;
     listed(missed, router, "customer_key", |_| format!("{since}&customer_key=nobody")).await;

@@ -3,8 +3,9 @@
 //! `at` never goes down along the log, and an `event_id` begins with it (UUIDv7): so a time is found by bisection, and an id by
 //! its time. Devices and types have an index. Only places are gathered from it; what is read are the events that are asked for.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashSet, VecDeque};
+mod places;
+
+use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use super::reader::event_at;
 use super::seal::Seal;
 use crate::event::EventType;
 use crate::time::Wall;
+use places::Span;
 
 /// What is asked for; an empty set asks for everything.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,13 +52,6 @@ pub(super) fn access_code_id(event: &Stored) -> Option<Uuid> {
     body["access_code_id"].as_str()?.parse().ok()
 }
 
-/// So many events of a type are looked through for those of a scope; where that does not do, each scope for its own. Tests take both
-/// ways.
-const LOOKED_AT: usize = if cfg!(test) { 10 } else { 1000 };
-
-/// So many places of a scope are read at once, at the most.
-const AHEAD_MOST: usize = 256;
-
 type Sql<T> = Result<T, rusqlite::Error>;
 
 /// Up to `limit` events that fit, oldest first unless asked otherwise.
@@ -66,7 +61,7 @@ pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -
     }
     let wanted = filter.offset.saturating_add(limit);
     let (first, last) = (seq_after(c, filter.after)?, seq_before(c, filter.before)?);
-    let scopes = scopes(c, filter)?;
+    let types = places::types(c, &filter.event_types)?;
     let mut seqs = Vec::new();
     let span = Span { first, last, newest_first: filter.newest_first };
     if !filter.event_ids.is_empty() {
@@ -75,15 +70,13 @@ pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -
         }
     } else if !filter.access_code_ids.is_empty() {
         for id in &filter.access_code_ids {
-            of_code(c, *id, span, &mut seqs)?;
+            places::of_code(c, *id, span, &mut seqs)?;
         }
-    } else if let Some(scopes) = scopes {
-        let types = types(c, &filter.event_types)?;
-        let found = types.as_deref().map_or(Ok(None), |types| of_types(c, types, &scopes, span, wanted))?;
-        seqs = found.map_or_else(|| merge(c, &scopes, types.as_deref(), span, wanted), Ok)?;
-    } else if !filter.event_types.is_empty() {
-        for event_type in types(c, &filter.event_types)?.into_iter().flatten() {
-            of_type(c, event_type, span, wanted, &mut seqs)?;
+    } else if let Some(scopes) = places::scopes(c, filter)? {
+        seqs = places::of_scopes(c, &scopes, types.as_deref(), span, wanted)?;
+    } else if let Some(types) = types {
+        for event_type in types {
+            places::of_type(c, event_type, span, wanted, &mut seqs)?;
         }
     } else {
         return walk((c, seal), filter, limit, span);
@@ -109,21 +102,6 @@ pub(super) fn find(c: &Connection, seal: &Seal, filter: &Filter, limit: usize) -
     Ok(events)
 }
 
-/// Where in the log is looked, and from which end.
-#[derive(Clone, Copy)]
-struct Span {
-    first: u64,
-    last: u64,
-    newest_first: bool,
-}
-
-impl Span {
-    /// The question, which ends with its order, from the right end.
-    fn ordered(self, sql: &str) -> String {
-        format!("{sql}{}", if self.newest_first { " DESC" } else { "" })
-    }
-}
-
 /// Over the log between these places, event by event, in the order asked for.
 fn walk((c, seal): (&Connection, &Seal), filter: &Filter, limit: usize, span: Span) -> Sql<Vec<Stored>> {
     let places = "SELECT seq FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq";
@@ -141,163 +119,6 @@ fn walk((c, seal): (&Connection, &Seal), filter: &Filter, limit: usize, span: Sp
         }
     }
     Ok(events)
-}
-
-/// The scopes of the devices and accounts that are asked for; `None` where neither is.
-fn scopes(c: &Connection, filter: &Filter) -> Sql<Option<Vec<i64>>> {
-    if filter.device_ids.is_empty() && filter.account_ids.is_empty() {
-        return Ok(None);
-    }
-    let mut statement = c.prepare_cached("SELECT scope, account_id, device_id FROM scope")?;
-    let rows = statement.query_map([], |r| {
-        let device: Option<[u8; 16]> = r.get(2)?;
-        Ok((r.get::<_, i64>(0)?, Uuid::from_bytes(r.get(1)?), device.map(Uuid::from_bytes)))
-    })?;
-    let mut found = Vec::new();
-    for row in rows {
-        let (scope, account, device) = row?;
-        let devices = filter.device_ids.is_empty() || device.is_some_and(|d| filter.device_ids.contains(&d));
-        let accounts = filter.account_ids.is_empty() || filter.account_ids.contains(&account);
-        if devices && accounts {
-            found.push(scope);
-        }
-    }
-    Ok(Some(found))
-}
-
-/// The numbers of the types that are asked for; `None` where none is.
-fn types(c: &Connection, asked: &BTreeSet<EventType>) -> Sql<Option<Vec<i64>>> {
-    if asked.is_empty() {
-        return Ok(None);
-    }
-    let mut statement = c.prepare_cached("SELECT type, name FROM type")?;
-    let rows = statement.query_map([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))?;
-    let all: Vec<(i64, String)> = rows.collect::<Sql<_>>()?;
-    Ok(Some(all.into_iter().filter(|(_, name)| asked.iter().any(|t| t.as_str() == name)).map(|(n, _)| n).collect()))
-}
-
-/// The first `wanted` events of all these scopes together, in the order asked for: of each only as many are read as it takes.
-fn merge(c: &Connection, scopes: &[i64], types: Option<&[i64]>, span: Span, wanted: usize) -> Sql<Vec<u64>> {
-    let few = (wanted / scopes.len().max(1)).clamp(1, AHEAD_MOST);
-    let mut ahead: Vec<Ahead> =
-        scopes.iter().map(|scope| Ahead { scope: *scope, left: span, read: VecDeque::new(), chunk: few }).collect();
-    // The next event of each scope; negated where the last one comes first.
-    let place = |seq: u64| if span.newest_first { Reverse(-(seq as i64)) } else { Reverse(seq as i64) };
-    let mut heads = BinaryHeap::new();
-    for (n, scope) in ahead.iter_mut().enumerate() {
-        heads.extend(scope.next(c, types)?.map(|seq| (place(seq), n, seq)));
-    }
-    let mut seqs = Vec::new();
-    while seqs.len() < wanted
-        && let Some((_, n, seq)) = heads.pop()
-    {
-        seqs.push(seq);
-        heads.extend(ahead[n].next(c, types)?.map(|seq| (place(seq), n, seq)));
-    }
-    Ok(seqs)
-}
-
-/// A scope's events, read a few ahead.
-struct Ahead {
-    scope: i64,
-    /// Where the others are.
-    left: Span,
-    read: VecDeque<u64>,
-    /// How many to read next.
-    chunk: usize,
-}
-
-impl Ahead {
-    fn next(&mut self, c: &Connection, types: Option<&[i64]>) -> Sql<Option<u64>> {
-        if self.read.is_empty() && self.left.first <= self.left.last {
-            self.read_on(c, types)?;
-        }
-        Ok(self.read.pop_front())
-    }
-
-    fn read_on(&mut self, c: &Connection, types: Option<&[i64]>) -> Sql<()> {
-        let places = "SELECT seq, type FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
-        let mut statement = c.prepare_cached(&self.left.ordered(places))?;
-        let mut rows = statement.query(params![self.scope, self.left.first, self.left.last])?;
-        let mut end = true;
-        while let Some(row) = rows.next()? {
-            let (seq, of): (u64, i64) = (row.get(0)?, row.get(1)?);
-            if types.is_some_and(|types| !types.contains(&of)) {
-                continue;
-            }
-            self.read.push_back(seq);
-            if self.read.len() == self.chunk {
-                match self.left.newest_first {
-                    true => self.left.last = seq.saturating_sub(1),
-                    false => self.left.first = seq + 1,
-                }
-                end = false;
-                break;
-            }
-        }
-        if end {
-            (self.left.first, self.left.last) = (1, 0);
-        }
-        self.chunk = (self.chunk * 2).min(AHEAD_MOST);
-        Ok(())
-    }
-}
-
-/// The first `wanted` events of these types in these scopes, looked for among all events of the types. `None` where they are not found
-/// among the first [`LOOKED_AT`] of a type.
-fn of_types(c: &Connection, types: &[i64], scopes: &[i64], span: Span, wanted: usize) -> Sql<Option<Vec<u64>>> {
-    let mut found = Vec::new();
-    // As far as every type has been looked at.
-    let mut sure = span;
-    for event_type in types {
-        let before = found.len();
-        of_type(c, *event_type, span, LOOKED_AT, &mut found)?;
-        if let Some(last) = found[before..].last().filter(|_| found.len() - before == LOOKED_AT) {
-            match span.newest_first {
-                true => sure.first = sure.first.max(*last),
-                false => sure.last = sure.last.min(*last),
-            }
-        }
-    }
-    found.retain(|seq| (sure.first..=sure.last).contains(seq));
-    found.sort_unstable();
-    if span.newest_first {
-        found.reverse();
-    }
-    let scopes: HashSet<i64> = scopes.iter().copied().collect();
-    let mut statement = c.prepare_cached("SELECT scope FROM event WHERE seq = ?1")?;
-    let mut seqs = Vec::new();
-    for seq in found {
-        let scope: Option<i64> = statement.query_row([seq], |r| r.get(0)).optional()?;
-        seqs.extend(scope.filter(|scope| scopes.contains(scope)).map(|_| seq));
-        if seqs.len() >= wanted {
-            break;
-        }
-    }
-    let all = (sure.first, sure.last) == (span.first, span.last);
-    Ok((all || seqs.len() >= wanted).then_some(seqs))
-}
-
-fn of_type(c: &Connection, t: i64, span: Span, wanted: usize, seqs: &mut Vec<u64>) -> Sql<()> {
-    let places =
-        "SELECT seq FROM event INDEXED BY event_by_type WHERE type = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
-    let mut statement = c.prepare_cached(&span.ordered(places))?;
-    let rows = statement.query_map(params![t, span.first, span.last], |r| r.get(0))?;
-    for seq in rows.take(wanted) {
-        seqs.push(seq?);
-    }
-    Ok(())
-}
-
-/// All of a code's: they are few beside the log.
-fn of_code(c: &Connection, code: Uuid, span: Span, seqs: &mut Vec<u64>) -> Sql<()> {
-    let mut statement =
-        c.prepare_cached("SELECT seq FROM code_event WHERE access_code_id = ?1 AND seq BETWEEN ?2 AND ?3")?;
-    let rows = statement.query_map(params![code.as_bytes(), span.first, span.last], |r| r.get(0))?;
-    for seq in rows {
-        seqs.push(seq?);
-    }
-    Ok(())
 }
 
 /// An event's place by its id: the first 48 bits of the id are its time, and time finds the place.
@@ -369,7 +190,7 @@ mod tests {
             workspace_id: Uuid::from_u128(1),
             created_at: Wall(at),
             occurred_at: Wall(at),
-            connected_account_id: Uuid::from_u128(2),
+            connected_account_id: Uuid::from_u128(if n % 7 == 3 { 3 } else { 2 }),
             device_id: Some(Uuid::from_u128(u128::from(n % 3))),
             details: Details {
                 access_code_id: n.is_multiple_of(4).then(|| Uuid::from_u128(u128::from(n % 8))),
@@ -408,6 +229,28 @@ mod tests {
                 account_ids: [Uuid::from_u128(2)].into(),
                 event_types: [EventType::LockUnlocked].into(),
                 before: time(50),
+                ..Filter::default()
+            },
+            // Both are frequent, and together rare.
+            Filter {
+                account_ids: [Uuid::from_u128(3)].into(),
+                event_types: [EventType::LockLocked].into(),
+                after: time(3),
+                ..Filter::default()
+            },
+            Filter {
+                account_ids: [Uuid::from_u128(3)].into(),
+                event_types: [EventType::LockLocked, EventType::LockUnlocked, EventType::DeviceTampered].into(),
+                ..Filter::default()
+            },
+            Filter {
+                account_ids: [Uuid::from_u128(3)].into(),
+                event_types: [EventType::DeviceTampered].into(),
+                ..Filter::default()
+            },
+            Filter {
+                account_ids: [Uuid::from_u128(3)].into(),
+                device_ids: [Uuid::from_u128(0), Uuid::from_u128(2)].into(),
                 ..Filter::default()
             },
             Filter { event_ids: [events[3].event_id, events[41].event_id].into(), ..Filter::default() },

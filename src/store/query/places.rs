@@ -1,0 +1,288 @@
+//! Where in the log the events of some devices, accounts, types and codes are.
+//!
+//! One index is by scope and type, one by type. What is frequent is found by looking along the log, or along its type, for a while; what
+//! is not has its own run in the index, however rare it is and whatever is around it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashSet, VecDeque};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{Filter, Sql};
+use crate::event::EventType;
+
+/// So many events are looked through for those of some scopes. Tests take both ways.
+const LOOKED_AT: usize = if cfg!(test) { 10 } else { 1000 };
+
+/// The runs of so few scopes are sooner read than looked past.
+const SCOPES_FEW: usize = if cfg!(test) { 1 } else { 16 };
+
+/// So many places of a run are read at once, at the most.
+const AHEAD_MOST: usize = 256;
+
+/// Where in the log is looked, and from which end.
+#[derive(Clone, Copy)]
+pub struct Span {
+    pub first: u64,
+    pub last: u64,
+    pub newest_first: bool,
+}
+
+impl Span {
+    /// The question, which ends with its order, from the right end.
+    pub fn ordered(self, sql: &str) -> String {
+        format!("{sql}{}", if self.newest_first { " DESC" } else { "" })
+    }
+}
+
+/// The scopes of the devices and accounts that are asked for; `None` where neither is.
+pub fn scopes(c: &Connection, filter: &Filter) -> Sql<Option<Vec<i64>>> {
+    if filter.device_ids.is_empty() && filter.account_ids.is_empty() {
+        return Ok(None);
+    }
+    let mut statement = c.prepare_cached("SELECT scope, account_id, device_id FROM scope")?;
+    let rows = statement.query_map([], |r| {
+        let device: Option<[u8; 16]> = r.get(2)?;
+        Ok((r.get::<_, i64>(0)?, Uuid::from_bytes(r.get(1)?), device.map(Uuid::from_bytes)))
+    })?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (scope, account, device) = row?;
+        let devices = filter.device_ids.is_empty() || device.is_some_and(|d| filter.device_ids.contains(&d));
+        let accounts = filter.account_ids.is_empty() || filter.account_ids.contains(&account);
+        if devices && accounts {
+            found.push(scope);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The numbers of the types that are asked for, upwards; `None` where none is.
+pub fn types(c: &Connection, asked: &BTreeSet<EventType>) -> Sql<Option<Vec<i64>>> {
+    if asked.is_empty() {
+        return Ok(None);
+    }
+    let mut statement = c.prepare_cached("SELECT type, name FROM type ORDER BY type")?;
+    let rows = statement.query_map([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?)))?;
+    let all: Vec<(i64, String)> = rows.collect::<Sql<_>>()?;
+    Ok(Some(all.into_iter().filter(|(_, name)| asked.iter().any(|t| t.as_str() == name)).map(|(n, _)| n).collect()))
+}
+
+/// The first `wanted` events of these scopes, in the order asked for.
+pub fn of_scopes(c: &Connection, scopes: &[i64], types: Option<&[i64]>, span: Span, wanted: usize) -> Sql<Vec<u64>> {
+    if scopes.len() > SCOPES_FEW {
+        let set: HashSet<i64> = scopes.iter().copied().collect();
+        let found = match types {
+            Some(types) => along_types(c, types, &set, span, wanted)?,
+            None => along_log(c, &set, span, wanted)?,
+        };
+        if let Some(seqs) = found {
+            return Ok(seqs);
+        }
+    }
+    let mut runs = Vec::new();
+    for scope in scopes {
+        runs_of(c, *scope, types, &mut runs)?;
+    }
+    merge(c, runs, span, wanted)
+}
+
+/// `None` where not enough are found among the first [`LOOKED_AT`] events.
+fn along_log(c: &Connection, scopes: &HashSet<i64>, span: Span, wanted: usize) -> Sql<Option<Vec<u64>>> {
+    let places = "SELECT seq, scope FROM event WHERE seq BETWEEN ?1 AND ?2 ORDER BY seq";
+    let mut statement = c.prepare_cached(&span.ordered(places))?;
+    let mut rows = statement.query(params![span.first, span.last])?;
+    let (mut seqs, mut looked) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        if scopes.contains(&row.get(1)?) {
+            seqs.push(row.get(0)?);
+        }
+        looked += 1;
+        if seqs.len() >= wanted {
+            break;
+        }
+        if looked == LOOKED_AT {
+            return Ok(None);
+        }
+    }
+    Ok(Some(seqs))
+}
+
+/// `None` where not enough are found among the first [`LOOKED_AT`] events of these types.
+fn along_types(
+    c: &Connection,
+    types: &[i64],
+    scopes: &HashSet<i64>,
+    span: Span,
+    wanted: usize,
+) -> Sql<Option<Vec<u64>>> {
+    let each = (LOOKED_AT / types.len().max(1)).max(1);
+    let mut found = Vec::new();
+    // As far as every type has been looked at.
+    let mut sure = span;
+    for event_type in types {
+        let before = found.len();
+        of_type(c, *event_type, span, each, &mut found)?;
+        if let Some(last) = found[before..].last().filter(|_| found.len() - before == each) {
+            match span.newest_first {
+                true => sure.first = sure.first.max(*last),
+                false => sure.last = sure.last.min(*last),
+            }
+        }
+    }
+    found.retain(|seq| (sure.first..=sure.last).contains(seq));
+    found.sort_unstable();
+    if span.newest_first {
+        found.reverse();
+    }
+    let mut statement = c.prepare_cached("SELECT scope FROM event WHERE seq = ?1")?;
+    let mut seqs = Vec::new();
+    for seq in found {
+        let scope: Option<i64> = statement.query_row([seq], |r| r.get(0)).optional()?;
+        seqs.extend(scope.filter(|scope| scopes.contains(scope)).map(|_| seq));
+        if seqs.len() >= wanted {
+            break;
+        }
+    }
+    let all = (sure.first, sure.last) == (span.first, span.last);
+    Ok((all || seqs.len() >= wanted).then_some(seqs))
+}
+
+/// A run of the index: a scope's events of one type.
+type Run = (i64, i64);
+
+/// Those that there are, of the types asked for: from one to the next, since a scope has few of all types.
+fn runs_of(c: &Connection, scope: i64, types: Option<&[i64]>, runs: &mut Vec<Run>) -> Sql<()> {
+    let next = "SELECT type FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND type >= ?2 ORDER BY type LIMIT 1";
+    let mut statement = c.prepare_cached(next)?;
+    let mut least = 0;
+    loop {
+        // No other one is looked for than what is asked for.
+        if let Some(types) = types {
+            let Some(asked) = types.iter().find(|asked| **asked >= least) else { return Ok(()) };
+            least = *asked;
+        }
+        let Some(there) = statement.query_row([scope, least], |r| r.get(0)).optional()? else { return Ok(()) };
+        if types.is_none_or(|types| types.contains(&there)) {
+            runs.push((scope, there));
+        }
+        least = there + 1;
+    }
+}
+
+/// The first `wanted` events of all these runs together, in the order asked for: of each only as many are read as it takes.
+fn merge(c: &Connection, runs: Vec<Run>, span: Span, wanted: usize) -> Sql<Vec<u64>> {
+    let few = (wanted / runs.len().max(1)).clamp(1, AHEAD_MOST);
+    let mut ahead: Vec<Ahead> =
+        runs.into_iter().map(|run| Ahead { run, left: span, read: VecDeque::new(), chunk: few }).collect();
+    // The next event of each run; negated where the last one comes first.
+    let place = |seq: u64| if span.newest_first { Reverse(-(seq as i64)) } else { Reverse(seq as i64) };
+    let mut heads = BinaryHeap::new();
+    for (n, run) in ahead.iter_mut().enumerate() {
+        heads.extend(run.next(c)?.map(|seq| (place(seq), n, seq)));
+    }
+    let mut seqs = Vec::new();
+    while seqs.len() < wanted
+        && let Some((_, n, seq)) = heads.pop()
+    {
+        seqs.push(seq);
+        heads.extend(ahead[n].next(c)?.map(|seq| (place(seq), n, seq)));
+    }
+    Ok(seqs)
+}
+
+const OF_RUN: &str = "SELECT seq FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND type = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq";
+
+/// A run's events, read a few ahead.
+struct Ahead {
+    run: Run,
+    /// Where the others are.
+    left: Span,
+    read: VecDeque<u64>,
+    /// How many to read next.
+    chunk: usize,
+}
+
+impl Ahead {
+    fn next(&mut self, c: &Connection) -> Sql<Option<u64>> {
+        if self.read.is_empty() && self.left.first <= self.left.last {
+            self.read_on(c)?;
+        }
+        Ok(self.read.pop_front())
+    }
+
+    fn read_on(&mut self, c: &Connection) -> Sql<()> {
+        let mut statement = c.prepare_cached(&self.left.ordered(OF_RUN))?;
+        let (scope, event_type) = self.run;
+        let rows = statement.query_map(params![scope, event_type, self.left.first, self.left.last], |r| r.get(0))?;
+        for seq in rows.take(self.chunk) {
+            self.read.push_back(seq?);
+        }
+        match self.read.back().filter(|_| self.read.len() == self.chunk) {
+            Some(seq) if self.left.newest_first => self.left.last = seq.saturating_sub(1),
+            Some(seq) => self.left.first = seq + 1,
+            None => (self.left.first, self.left.last) = (1, 0),
+        }
+        self.chunk = (self.chunk * 2).min(AHEAD_MOST);
+        Ok(())
+    }
+}
+
+pub fn of_type(c: &Connection, t: i64, span: Span, wanted: usize, seqs: &mut Vec<u64>) -> Sql<()> {
+    let places =
+        "SELECT seq FROM event INDEXED BY event_by_type WHERE type = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
+    let mut statement = c.prepare_cached(&span.ordered(places))?;
+    let rows = statement.query_map(params![t, span.first, span.last], |r| r.get(0))?;
+    for seq in rows.take(wanted) {
+        seqs.push(seq?);
+    }
+    Ok(())
+}
+
+/// All of a code's: they are few beside the log.
+pub fn of_code(c: &Connection, code: Uuid, span: Span, seqs: &mut Vec<u64>) -> Sql<()> {
+    let mut statement =
+        c.prepare_cached("SELECT seq FROM code_event WHERE access_code_id = ?1 AND seq BETWEEN ?2 AND ?3")?;
+    let rows = statement.query_map(params![code.as_bytes(), span.first, span.last], |r| r.get(0))?;
+    for seq in rows {
+        seqs.push(seq?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::store::schema;
+    use crate::store::seal::Seal;
+
+    /// A hundred devices that come and go, and each of them was tampered with twice; at a second account that happens all the time.
+    #[test]
+    fn what_is_rare_at_an_account_and_frequent_elsewhere_is_found_without_a_look_at_the_rest() {
+        let mut c = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut c, &Seal::default()).unwrap();
+        c.execute_batch(
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
+             INSERT INTO event SELECT n, CASE n % 2 WHEN 0 THEN 1000 ELSE 1 + n / 2 % 100 END,
+                CASE WHEN n % 2 = 0 THEN 7 WHEN n / 200 % 50 = 0 THEN 7 ELSE 1 + n / 200 % 2 END, n, x'', x'', 0 FROM n",
+        )
+        .unwrap();
+        let scopes: Vec<i64> = (1..=100).collect();
+        for newest_first in [false, true] {
+            let span = Span { first: 0, last: i64::MAX as u64, newest_first };
+            let found = of_scopes(&c, &scopes, Some(&[7]), span, 500).unwrap();
+            let mut wanted: Vec<u64> = (1..=20_000).filter(|n| n % 2 == 1 && n / 200 % 50 == 0).collect();
+            assert!(wanted.len() >= 200);
+            if newest_first {
+                wanted.reverse();
+            }
+            assert_eq!(found, wanted);
+            let statement = c.prepare_cached(&span.ordered(OF_RUN)).unwrap();
+            let steps = statement.get_status(StatementStatus::VmStep);
+            assert!((1000..20_000).contains(&steps), "{steps} for {} of 10,000 events", wanted.len());
+        }
+    }
+}
