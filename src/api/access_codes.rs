@@ -83,10 +83,30 @@ pub async fn get_of(managed: bool, app: &App, mut params: Params) -> Result<Answ
 
 pub async fn create(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
     let device_id = params.must_uuid("device_id");
-    let draft = draft(&mut params);
+    let mut draft = draft(&mut params);
+    draft.common_code_key = params.text("common_code_key");
     params.end()?;
+    share(&app, &mut draft).await?;
     let made = app.command(Command::CreateCode { device_id, draft }).await?;
     Ok(Answer::of("access_code", shown(made, true)))
+}
+
+/// Codes with one `common_code_key` have the same digits: those of the first one.
+async fn share(app: &App, draft: &mut CodeDraft) -> Result<(), ApiError> {
+    let Some(key) = draft.common_code_key.clone() else { return Ok(()) };
+    let linked = app.codes(move |code| code.common_code_key.as_ref() == Some(&key)).await?;
+    let digits = linked.iter().filter(|code| code["status"] != "removing").find_map(|code| code["code"].as_str());
+    match (digits, &draft.code) {
+        (Some(digits), Some(other)) if other.reveal() != digits => {
+            let what = "a code with this common_code_key has other digits; leave code out, or change that one first";
+            Err(ApiError::invalid_input(vec![("code".to_owned(), what.to_owned())]))
+        }
+        (Some(digits), _) => {
+            draft.code = Some(Secret::new(digits));
+            Ok(())
+        }
+        (None, _) => Ok(()),
+    }
 }
 
 /// The same code on several devices, under one `common_code_key`: on all of them or on none. What was asked for before is not made
@@ -199,7 +219,7 @@ pub async fn pull_backup(State(app): State<App>, mut params: Params) -> Result<A
     let access_code_id = params.must_uuid("access_code_id");
     params.end()?;
     let backup = app.command(Command::PullBackupCode { access_code_id }).await?;
-    Ok(Answer::of("access_code", shown(backup, true)))
+    Ok(Answer::of("access_code", shown(backup, true)).also("access_code", "backup_access_code"))
 }
 
 /// What a request says of a code.
@@ -220,8 +240,10 @@ fn draft(params: &mut Params) -> CodeDraft {
     if !matches!(kind.as_deref(), None | Some("ongoing" | "time_bound")) {
         params.wrong("type", "expected ongoing or time_bound");
     }
-    if params.flag("is_offline_access_code") == Some(true) {
-        params.wrong("is_offline_access_code", "no lock of a hub has offline codes");
+    for key in ["is_offline_access_code", "use_offline_access_code"] {
+        if params.flag(key) == Some(true) {
+            params.wrong(key, "no lock of a hub has offline codes");
+        }
     }
     if params.flag("is_one_time_use") == Some(true) {
         params.wrong("is_one_time_use", "no lock of a hub has codes for one use");

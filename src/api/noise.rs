@@ -13,7 +13,7 @@ use super::params::Params;
 use crate::hub::{Command, DailyTime, RowKind, ThresholdDraft};
 
 pub async fn list(State(app): State<App>, params: Params) -> Result<Answer, ApiError> {
-    list_of(Which::NoiseSensors, &app, params).await
+    Ok(list_of(Which::NoiseSensors, &app, params).await?.also("devices", "noise_sensors"))
 }
 
 pub async fn list_thresholds(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {

@@ -189,10 +189,8 @@ impl Params {
     /// A text without which nothing can be done.
     pub fn must_text(&mut self, key: &str) -> String {
         self.hear(key, Kind::Text, true);
-        if !self.given.contains_key(key) {
-            self.wrong(key, "required");
-        }
-        self.text(key).unwrap_or_default()
+        let text = self.text(key);
+        self.required(key, text)
     }
 
     /// A list of texts.
@@ -233,10 +231,16 @@ impl Params {
     /// A parameter without which nothing can be done.
     pub fn must_uuid(&mut self, key: &str) -> Uuid {
         self.hear(key, Kind::Uuid, true);
-        if !self.given.contains_key(key) {
+        let id = self.uuid(key);
+        self.required(key, id)
+    }
+
+    /// Absent, null or empty are the same: nothing was given.
+    fn required<T: Default>(&mut self, key: &str, given: Option<T>) -> T {
+        if given.is_none() && !self.is_wrong(key) {
             self.wrong(key, "required");
         }
-        self.uuid(key).unwrap_or_default()
+        given.unwrap_or_default()
     }
 
     /// `key` and its plural together.
@@ -384,6 +388,21 @@ mod tests {
             assert_eq!(params.uuids("device_id", "device_ids").unwrap(), wanted);
             params.end().unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_required_is_neither_null_nor_empty() {
+        for mut params in
+            [body("{}"), body("{\"device_id\": null, \"url\": null}"), Params::of_query("device_id=&url=&_strict=true")]
+        {
+            params.must_uuid("device_id");
+            params.must_text("url");
+            let wanted = [("device_id", "required"), ("url", "required")];
+            assert_eq!(params.problems, wanted.map(|(key, what)| (key.to_owned(), what.to_owned())));
+        }
+        let mut wrong = body("{\"device_id\": 3}");
+        wrong.must_uuid("device_id");
+        assert_eq!(wrong.problems.len(), 1, "one complaint is enough: {:?}", wrong.problems);
     }
 
     #[test]

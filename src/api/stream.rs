@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
+use uuid::Uuid;
 
 use super::App;
 use super::envelope::ApiError;
@@ -29,7 +30,9 @@ pub async fn follow(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
-    let filter = filter(&mut params)?.unwrap_or_default();
+    // Who asks for nothing hears that the stream lives, and no more.
+    let nothing = || Filter { event_ids: [Uuid::nil()].into(), ..Filter::default() };
+    let filter = filter(&mut params)?.unwrap_or_else(nothing);
     let digits = params.sees_codes();
     params.end()?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());

@@ -113,7 +113,10 @@ impl Gate {
             return Ok(Scope::Read);
         }
         let bearer = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
-        let presented = bearer.and_then(|h| h.strip_prefix("Bearer ")).ok_or_else(|| {
+        // The scheme is written in any case, as HTTP has it.
+        let presented =
+            bearer.and_then(|h| h.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let (_, presented) = presented.ok_or_else(|| {
             self.unauthorized(
                 peer(request),
                 "send a key: Authorization: Bearer seam_…  (portcullis keys create makes one)",

@@ -183,7 +183,10 @@ await check('a door is unlocked and locked, each as an attempt that the events n
   await until('the attempt ends', async () =>
     (await noWait.actionAttempts.get({ action_attempt_id: pending.action_attempt_id })).status !== 'pending')
   await refused(() => seam.locks.unlockDoor({ device_id: NOBODY }), 404, 'device_not_found')
-  await refused(() => seam.client.post('/locks/unlock_door', {}), 400, 'invalid_input')
+  for (const device_id of [undefined, null, '']) {
+    const invalid = await refused(() => seam.client.post('/locks/unlock_door', { device_id }), 400, 'invalid_input')
+    assert.ok(invalid.getValidationErrorMessages('device_id').length > 0)
+  }
   await refused(() => seam.actionAttempts.get({ action_attempt_id: NOBODY }), 404, 'action_attempt_not_found')
 })
 
@@ -201,6 +204,10 @@ await check('events are listed by every filter and fetched one by one', async ()
     [{ connected_account_id: one.connected_account_id }, (e) => e.connected_account_id === one.connected_account_id],
     [{ event_ids: [one.event_id, last.event_id] }, (e) => [one, last].some((x) => x.event_id === e.event_id)],
     [{ customer_key: 'nobody' }, () => false],
+    [{ space_id: NOBODY }, () => false],
+    [{ acs_system_ids: [NOBODY] }, () => false],
+    [{ connect_webview_id: NOBODY }, () => false],
+    [{ access_grant_id: NOBODY, event_type: one.event_type }, () => false],
   ]) {
     // The building lives on meanwhile: what came after the first look is no matter.
     const known = new Set(ids(all, 'event_id'))
@@ -275,6 +282,21 @@ await check('one code is made on several locks, and not again when the request i
   assert.equal(new Set(ids(made, 'code')).size, 1)
   assert.equal(new Set(ids(made, 'common_code_key')).size, 1)
   for (const { access_code_id } of made) await seam.accessCodes.delete({ access_code_id })
+})
+
+await check('codes with a common key have the same digits', async () => {
+  const [first, second] = ids(devices.filter((d) => d.can_program_online_access_codes), 'device_id')
+  const common_code_key = `family-${randomInt(1e9)}`
+  const codes = seam.accessCodes
+  const made = await codes.create({ device_id: first, common_code_key, name: 'Family' })
+  const { code } = await codes.create({ device_id: second, common_code_key })
+  assert.deepEqual([made.common_code_key, code], [common_code_key, made.code])
+  const other = made.code === '7391' ? '7392' : '7391'
+  await refused(() => codes.create({ device_id: second, common_code_key, code: other }), 400, 'invalid_input')
+  await codes.updateMultiple({ common_code_key, name: 'Friends' })
+  const { data } = await seam.client.post('/access_codes/list', { common_code_key })
+  assert.deepEqual(ids(data.access_codes, 'name'), ['Friends', 'Friends'])
+  for (const { access_code_id } of data.access_codes) await codes.delete({ access_code_id })
 })
 
 await check('a code that somebody programs at the lock is found, and taken over', async () => {
