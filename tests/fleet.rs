@@ -213,6 +213,7 @@ async fn the_hubs_of_a_site_are_heard_through_its_mosquitto_and_can_be_asked_thr
     let (cluster, broker) = blocking(|| {
         let cluster = Cluster::start();
         cluster.provision(&["site", "site-7", "house-a", "house-b"]);
+        cluster.provision(&["reader", "late"]);
         let bridge = std::fs::read_to_string(cluster.path("sites/site-7/bridge.conf")).unwrap();
         // The guard's configuration has these two already.
         let bridge = bridge.replace("persistence true\n", "").replace("max_inflight_messages 100\n", "");
@@ -248,6 +249,12 @@ async fn the_hubs_of_a_site_are_heard_through_its_mosquitto_and_can_be_asked_thr
     assert_eq!((&report["gaps"], &report["lost"]), (&json!([]), &json!([])), "{report}");
     a.is_in(&cluster.path("desk.db"));
     b.is_in(&cluster.path("desk.db"));
+
+    // Whoever reads from the beginning finds these twice in the stream, and keeps them once.
+    let report = blocking(|| cluster.consume_as("late", &[]));
+    assert_eq!((&report["events"], &report["gaps"]), (&json!(a.head() + b.head()), &json!([])), "{report}");
+    assert!(report["doubles"].as_u64() >= Some(20), "{report}");
+    a.is_in(&cluster.path("late.db"));
     a.running.stop(true).await;
     b.running.stop(true).await;
 }

@@ -150,9 +150,14 @@ impl Cluster {
 
     /// Has the consumer read what there is; comes back with its report.
     pub fn consume(&self, arguments: &[&str]) -> Value {
+        self.consume_as("desk", arguments)
+    }
+
+    /// Each reader has a book of its own.
+    pub fn consume_as(&self, reader: &str, arguments: &[&str]) -> Value {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/fleet/consumer.py");
         let mut command = Command::new(PYTHON);
-        command.arg(script).arg(self.dir()).arg("desk").arg(self.path("desk.db")).args(arguments);
+        command.arg(script).arg(self.dir()).arg(reader).arg(self.path(&format!("{reader}.db"))).args(arguments);
         let output = command.stdin(Stdio::null()).output().expect("scripts/prepare has made .tools/fleet");
         let text = String::from_utf8_lossy(&output.stdout);
         let last = text.lines().last().unwrap_or_default();
