@@ -5,28 +5,16 @@ mod catalogue;
 #[path = "support/house.rs"]
 #[allow(dead_code)]
 mod house;
-#[path = "support/hub.rs"]
-#[allow(dead_code)]
-mod hub;
-#[path = "support/lock.rs"]
-#[allow(dead_code)]
-mod lock;
 
-use house::{House, code, id};
-use hub::node;
-use lock::Mood;
+use house::hub::node;
+use house::lock::Mood;
+use house::{HOUR, House, code, hub, id};
 use portcullis::event::{Dialect, EventType};
 use portcullis::hub::{Action, CodeDraft, Command, CommandError};
 use portcullis::signal::{CodeNotice, LockUser, Method, NodeStatus, Secret, Signal};
 use portcullis::time::Wall;
 use serde_json::Value;
 use uuid::Uuid;
-
-const HOUR: i64 = 3_600_000;
-
-fn wall(house: &House) -> i64 {
-    house.rig.at as i64 + house.rig.wall_offset
-}
 
 fn last(house: &House, event_type: EventType) -> Value {
     let event = house.rig.last(event_type).unwrap_or_else(|| panic!("{event_type} is not in {:?}", house.rig.types()));
@@ -245,6 +233,36 @@ fn codes_that_were_there_before_are_unmanaged_and_never_touched() {
 }
 
 #[test]
+fn a_foreign_code_that_is_exchanged_for_another_is_another_code() {
+    let mut house = House::new();
+    house.lock().table.insert(22, "7777".into());
+    house.says(CodeNotice::Added { slot: 22 });
+    house.pass(10.0);
+    // With a word of it, and silently.
+    for (digits, told) in [("8888", true), ("9999", false)] {
+        let before = house.unmanaged();
+        house.lock().table.insert(22, digits.into());
+        if told {
+            house.says(CodeNotice::Added { slot: 22 });
+        }
+        house.pass(if told { 10.0 } else { 25.0 * 3600.0 });
+        assert_eq!(house.told_of(before), ["unmanaged.created", "unmanaged.removed"], "{digits}");
+        let after = house.unmanaged();
+        assert!(after != before && house.row(after)["code"] == digits, "perhaps another person's");
+    }
+    // Once it is ours it is a code of ours that is exchanged, and is put right.
+    let ours = house.unmanaged();
+    house.rig.command(Command::ConvertCode { access_code_id: ours, is_external_modification_allowed: None }).unwrap();
+    house.pass(10.0);
+    house.lock().table.insert(22, "6666".into());
+    house.says(CodeNotice::Added { slot: 22 });
+    house.pass(20.0);
+    let told = ["unmanaged.created", "unmanaged.converted_to_managed", "modified_external_to_seam", "set_on_device"];
+    assert_eq!((house.told_of(ours), house.lock().table[&22].as_str()), (told.into(), "9999"));
+    assert_eq!(house.count(EventType::AccessCodeUnmanagedCreated), 3, "6666 is nobody's");
+}
+
+#[test]
 fn a_code_of_somebody_else_is_taken_over_once_it_was_read() {
     let mut house = House::new();
     house.lock().table.insert(22, "7777".into());
@@ -290,7 +308,7 @@ fn a_code_that_cannot_be_taken_over_stays_as_it_is_and_that_is_told() {
 #[test]
 fn a_time_bound_code_is_on_the_lock_from_its_start_to_its_end_and_not_longer() {
     let mut house = House::new();
-    let now = wall(&house);
+    let now = house.wall().0;
     let draft = CodeDraft { starts_at: Some(Wall(now + HOUR)), ends_at: Some(Wall(now + 2 * HOUR)), ..code("4711") };
     let guest = house.create(draft);
     house.pass(3590.0);
@@ -308,7 +326,7 @@ fn a_time_bound_code_is_on_the_lock_from_its_start_to_its_end_and_not_longer() {
 #[test]
 fn a_code_that_expired_while_the_hub_was_off_goes_first() {
     let mut house = House::new();
-    let end = Some(Wall(wall(&house) + HOUR));
+    let end = Some(Wall(house.wall().0 + HOUR));
     house.create(CodeDraft { ends_at: end, ..code("4711") });
     house.pass(60.0);
     house.rig.crash(7200);
@@ -325,7 +343,7 @@ fn a_code_that_expired_while_the_hub_was_off_goes_first() {
 #[test]
 fn the_wall_clock_that_is_set_moves_starts_and_ends_along() {
     let mut house = House::new();
-    let now = wall(&house);
+    let now = house.wall().0;
     let guest = house.create(CodeDraft {
         starts_at: Some(Wall(now + 10 * HOUR)),
         ends_at: Some(Wall(now + 20 * HOUR)),
@@ -348,7 +366,7 @@ fn a_new_time_frame_is_told_and_followed() {
     let mut house = House::new();
     let guest = house.create(code("4711"));
     house.pass(10.0);
-    let end = Wall(wall(&house) + HOUR);
+    let end = Wall(house.wall().0 + HOUR);
     house.change(guest, CodeDraft { ends_at: Some(end), ..CodeDraft::default() });
     let told = last(&house, EventType::AccessCodeTimeFrameChanged);
     assert_eq!(told["to"]["ends_at"], end.to_string());
@@ -397,7 +415,7 @@ fn a_keypad_names_the_guest_and_a_slot_used_again_never_the_earlier_one() {
     assert_eq!(named(&mut house), (Some(grace.to_string()), Some(true)));
     // A notification that was long on its way.
     let mut late = hub::report(node(2), vec![operation.clone()]);
-    late.occurred_at = Some(Wall(wall(&house) - 60_000));
+    late.occurred_at = Some(Wall(house.wall().0 - 60_000));
     house.rig.give(portcullis::hub::Input::Report(late));
     assert_eq!(last(&house, EventType::LockUnlocked)["access_code_id"], Value::Null);
     house.delete(grace);
@@ -526,7 +544,7 @@ fn digits_are_nowhere_but_where_they_are_meant_to_be() {
 #[test]
 fn every_type_of_codes_is_caused_and_has_its_shape() {
     let mut house = House::new();
-    let now = wall(&house);
+    let now = house.wall().0;
     house.lock().table.insert(20, "7777".into());
     let draft = CodeDraft { use_backup_access_code_pool: Some(true), name: Some("Ada".into()), ..code("4711") };
     let ada = house.create(draft);
@@ -621,6 +639,25 @@ fn one_lock_that_does_not_answer_delays_no_other() {
     house.lock().away = false;
     house.pass(3600.0);
     assert_eq!(house.lock().table.len(), 3);
+}
+
+#[test]
+fn a_lock_that_does_not_answer_is_asked_ever_more_seldom_however_many_codes_wait_for_it() {
+    let mut house = House::new();
+    house.lock().away = true;
+    for digits in ["1111", "2222", "3333", "4444", "5555"] {
+        house.create(code(digits));
+    }
+    house.pass(3600.0);
+    // 5 s, 10 s … 30 min, or half of it by chance: no more than 12 within an hour.
+    assert!((5..=12).contains(&house.sent.len()), "{}", house.sent.len());
+    // When it is back nothing waits for the end of a pause.
+    house.rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);
+    house.pass(60.0);
+    house.lock().away = false;
+    house.rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    house.pass(15.0);
+    assert_eq!(house.lock().table.len(), 5);
 }
 
 #[test]

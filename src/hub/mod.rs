@@ -176,6 +176,9 @@ impl Hub {
             self.resume(now, out);
             self.reconcile(now, out);
         }
+        if let Some(correction) = correction {
+            self.codes_know_the_date(now, correction, out);
+        }
         self.wake(now, out);
         match input {
             Input::Report(report) => self.report(now, report, out),

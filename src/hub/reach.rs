@@ -69,7 +69,7 @@ impl Hub {
             device.connected(&mut teller);
             teller.keep(device);
             self.tell_lock_of_keypad(now, key, out);
-            self.pump_codes(now, key, out);
+            self.lock_is_back(now, key, out);
         }
     }
 

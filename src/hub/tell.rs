@@ -86,9 +86,9 @@ impl<'a> Teller<'a> {
         self.out.events.push(event);
     }
 
-    /// Nobody vouches for the date yet, and it may still be set.
-    pub fn dates_are_guesses(&self) -> bool {
-        self.clock.holds()
+    /// What day and time it is, where anybody vouches for that.
+    pub fn date(&self) -> Option<Wall> {
+        (!self.clock.is_unsynchronized()).then_some(self.now.wall)
     }
 
     /// A random id for something that is made in this step.

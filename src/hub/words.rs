@@ -53,6 +53,11 @@ pub enum Action {
         slot: u16,
         schedule: Option<Schedule>,
     },
+    /// Read the dates that the lock keeps for a slot.
+    ReadSchedule {
+        device: DeviceKey,
+        slot: u16,
+    },
     /// Set the lock's clock for the sake of a slot's dates, and look at it.
     SetClock {
         device: DeviceKey,

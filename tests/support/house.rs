@@ -1,16 +1,21 @@
 //! A hub with locks on Z-Wave whose codes it manages.
 
+#[path = "hub.rs"]
+pub mod hub;
+#[path = "lock.rs"]
+pub mod lock;
+
 use std::collections::BTreeMap;
 
 use portcullis::event::EventType;
 use portcullis::hub::{Action, CodeDraft, Command, CommandError, RowKind};
-use portcullis::signal::{CodeNotice, Description, DeviceKey, DeviceKind, LockTime, NodeStatus, Secret, Signal};
+use portcullis::signal::{CodeNotice, Description, DeviceKey, DeviceKind, NodeStatus, Secret, Signal};
 use portcullis::time::Wall;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::hub::{Rig, node};
-use super::lock::{Lock, Mood};
+use hub::{Rig, node};
+use lock::{Lock, Mood};
 
 pub struct House {
     pub rig: Rig,
@@ -23,9 +28,6 @@ pub struct House {
     dated: bool,
 }
 
-/// By whose clocks the locks are that can keep dates.
-pub const PLACE: chrono_tz::Tz = chrono_tz::Europe::Vienna;
-
 pub fn toml(locks: u16, settings: &str) -> String {
     let mut toml = String::from("[[zwave]]\nname = \"main\"\nurl = \"ws://127.0.0.1:3000\"\n");
     for n in 0..locks {
@@ -33,6 +35,8 @@ pub fn toml(locks: u16, settings: &str) -> String {
     }
     toml
 }
+
+pub const HOUR: i64 = 3_600_000;
 
 /// A draft with these digits.
 pub fn code(digits: &str) -> CodeDraft {
@@ -82,6 +86,10 @@ impl House {
         self.locks.get_mut(&node(2)).expect("there is one")
     }
 
+    pub fn rig_and_lock(&mut self) -> (&mut Rig, &mut Lock) {
+        (&mut self.rig, self.locks.get_mut(&node(2)).expect("there is one"))
+    }
+
     pub fn says(&mut self, notice: CodeNotice) {
         self.rig.hear(node(2), [Signal::Code(notice)]);
     }
@@ -93,57 +101,55 @@ impl House {
             for action in std::mem::take(&mut self.rig.asked) {
                 self.act(&action);
             }
-            let next = self.rig.wakes().filter(|at| *at <= end);
-            match next {
-                _ if !self.rig.asked.is_empty() => {}
-                Some(at) => self.rig.wait((at - self.rig.at) as f64 / 1000.0),
-                None => break,
+            if !self.rig.wait_for_something(end) {
+                break;
             }
         }
         self.rig.wait(end.saturating_sub(self.rig.at) as f64 / 1000.0);
     }
 
     fn act(&mut self, action: &Action) {
-        let (Action::SetCode { device, .. }
-        | Action::ClearCode { device, .. }
-        | Action::ReadCode { device, .. }
-        | Action::SetSchedule { device, .. }
-        | Action::SetClock { device, .. }) = action
-        else {
-            return;
-        };
+        let Some(device) = lock::asked(action) else { return };
         self.sent.push((self.rig.at, action.clone()));
-        if matches!(action, Action::SetClock { .. }) {
-            return self.set_clock(*device);
+        if let Some(lock) = self.locks.get_mut(&device) {
+            lock.obey(&mut self.rig, action, &mut self.moods);
         }
-        let reads = matches!(action, Action::ReadCode { .. });
-        let mood = if reads || self.moods.is_empty() { Mood::Obedient } else { self.moods.remove(0) };
-        let said = self.locks.get_mut(device).map(|lock| lock.act(action, mood)).unwrap_or_default();
-        self.rig.wait(0.2);
-        for notice in said {
-            self.rig.hear(*device, [Signal::Code(notice)]);
-        }
-    }
-
-    /// It shows what the wall clock does, in UTC, where it is not wrong.
-    fn set_clock(&mut self, device: DeviceKey) {
-        let lock = &self.locks[&device];
-        let minutes = self.wall().0.div_euclid(60_000) + lock.clock_off;
-        let shows = LockTime { minute_of_day: minutes.rem_euclid(24 * 60) as u16, utc: true };
-        let time = (!lock.away).then_some(shows);
-        let place = lock.place.map(|(standard, summer)| Signal::Code(CodeNotice::Place { standard, summer }));
-        self.rig.wait(0.2);
-        self.rig.hear(device, place.into_iter().collect::<Vec<_>>());
-        self.rig.hear(device, [Signal::Code(CodeNotice::Clock(time))]);
     }
 
     pub fn wall(&self) -> Wall {
-        Wall(self.rig.at as i64 + self.rig.wall_offset)
+        self.rig.wall()
     }
 
     /// Whether the first lock opens to these digits now, by a clock that is right.
     pub fn opens(&self, digits: &str) -> bool {
-        self.locks[&node(2)].opens(digits, self.wall().utc().with_timezone(&PLACE).naive_local())
+        self.locks[&node(2)].opens(digits, self.wall())
+    }
+
+    /// A draft with these digits, from so many hours from now until so many.
+    pub fn draft(&self, digits: &str, from: i64, until: i64) -> CodeDraft {
+        let at = |hours: i64| Some(Wall(self.wall().0 + hours * HOUR));
+        CodeDraft { starts_at: at(from), ends_at: at(until), ..code(digits) }
+    }
+
+    /// What was told of a code, without what all types begin with.
+    pub fn told_of(&self, access_code_id: Uuid) -> Vec<&'static str> {
+        let of = self.rig.log.iter().filter(|e| e.details.access_code_id == Some(access_code_id));
+        of.map(|e| e.event_type.as_str().trim_start_matches("access_code.")).collect()
+    }
+
+    /// What the locks were sent, in order, in short.
+    pub fn commands(&self) -> Vec<&'static str> {
+        let name = |action: &Action| match action {
+            Action::SetCode { .. } => "write",
+            Action::ClearCode { .. } => "clear",
+            Action::ReadCode { .. } => "read",
+            Action::SetSchedule { schedule: Some(_), .. } => "dates",
+            Action::SetSchedule { schedule: None, .. } => "no dates",
+            Action::ReadSchedule { .. } => "read dates",
+            Action::SetClock { .. } => "clock",
+            _ => "?",
+        };
+        self.sent.iter().map(|(_, action)| name(action)).collect()
     }
 
     pub fn device_id(&self) -> Uuid {

@@ -32,6 +32,8 @@ pub struct Rig {
     /// Faults to plant: the wall clock in the place of the monotonic one.
     pub wall_for_monotonic: bool,
     entropy: u128,
+    /// Wakes in a row at one moment.
+    spins: u32,
     rows: BTreeMap<(RowKind, String), Value>,
     /// What the disk has not taken yet.
     waiting: Vec<Output>,
@@ -85,6 +87,7 @@ impl Rig {
             synchronized: true,
             wall_for_monotonic: false,
             entropy: 1,
+            spins: 0,
             rows: BTreeMap::new(),
             waiting: Vec::new(),
             disk_fails: false,
@@ -101,7 +104,7 @@ impl Rig {
     fn now(&mut self) -> Now {
         // Any odd multiplier spreads a counter well enough to be told from chance.
         self.entropy = self.entropy.wrapping_mul(0xda94_2042_e4dd_58b5_9e37_79b9_7f4a_7c15).wrapping_add(1);
-        let wall = Wall(self.at as i64 + self.wall_offset);
+        let wall = self.wall();
         let mono = if self.wall_for_monotonic { (wall.0 - NOON).max(0) as u64 } else { self.at - self.run_started };
         Now { mono: Mono(mono), wall, synchronized: self.synchronized, entropy: self.entropy }
     }
@@ -175,6 +178,8 @@ impl Rig {
             if due > end {
                 break;
             }
+            self.spins = if self.at == due { self.spins + 1 } else { 0 };
+            assert!(self.spins < 1000, "the hub wakes again and again at one moment");
             self.at = due;
             self.give(Input::Wake);
         }
@@ -182,10 +187,22 @@ impl Rig {
         self.give(Input::Wake);
     }
 
-    /// When the hub has something to do, as `at` counts.
-    pub fn wakes(&self) -> Option<u64> {
-        let due = self.hub.as_ref().unwrap().wake_at()?;
-        Some((due.0 + self.run_started).max(self.at))
+    /// Time passes until the hub has something to do, or has asked for something. False where it has nothing to do until `end`.
+    pub fn wait_for_something(&mut self, end: u64) -> bool {
+        if !self.asked.is_empty() {
+            return true;
+        }
+        let due = self.hub.as_ref().unwrap().wake_at().map(|due| (due.0 + self.run_started).max(self.at));
+        let next = due.filter(|at| *at <= end);
+        if let Some(at) = next {
+            self.wait((at - self.at) as f64 / 1000.0);
+        }
+        next.is_some()
+    }
+
+    /// What the wall clock shows.
+    pub fn wall(&self) -> Wall {
+        Wall(self.at as i64 + self.wall_offset)
     }
 
     pub fn hear(&mut self, device: DeviceKey, signals: impl Into<Vec<Signal>>) {

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDateTime;
 use portcullis::hub::Action;
-use portcullis::signal::{CodeNotice, Outcome, Schedule, Secret};
+use portcullis::signal::{CodeNotice, DeviceKey, LockTime, Outcome, Schedule, Secret, Signal};
+use portcullis::time::Wall;
+
+use super::hub::Rig;
+
+/// By whose clocks the locks are that can keep dates.
+pub const PLACE: chrono_tz::Tz = chrono_tz::Europe::Vienna;
 
 /// What becomes of one command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,11 +34,42 @@ pub enum Mood {
     Garbling,
 }
 
+/// All of them; half of the time they do as they are told.
+pub const MOODS: [Mood; 12] = [
+    Mood::Obedient,
+    Mood::Obedient,
+    Mood::Obedient,
+    Mood::Ignoring,
+    Mood::Refusing,
+    Mood::DyingAfter,
+    Mood::DyingBefore,
+    Mood::Unreachable,
+    Mood::Doubling,
+    Mood::Doubling,
+    Mood::LinkLost,
+    Mood::Garbling,
+];
+
+/// The lock whose codes this is about.
+pub fn asked(action: &Action) -> Option<DeviceKey> {
+    match action {
+        Action::SetCode { device, .. }
+        | Action::ClearCode { device, .. }
+        | Action::ReadCode { device, .. }
+        | Action::SetSchedule { device, .. }
+        | Action::ReadSchedule { device, .. }
+        | Action::SetClock { device, .. } => Some(*device),
+        _ => None,
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Lock {
     pub table: BTreeMap<u16, String>,
     /// The dates that it keeps for slots.
     pub dates: BTreeMap<u16, Schedule>,
+    /// So many answers about dates do not arrive.
+    pub lost_answers: u32,
     /// Minutes that its clock is wrong, however often it is set.
     pub clock_off: i64,
     /// Minutes that it was told to be ahead of UTC, in standard and in summer time; nothing where it cannot say.
@@ -48,6 +84,29 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Does what it is told, by its mood of this moment if it is to write; a little later the hub hears what it says.
+    pub fn obey(&mut self, rig: &mut Rig, action: &Action, moods: &mut Vec<Mood>) {
+        let Some(device) = asked(action) else { return };
+        let writes = matches!(action, Action::SetCode { .. } | Action::ClearCode { .. } | Action::SetSchedule { .. });
+        let mood = if writes && !moods.is_empty() { moods.remove(0) } else { Mood::Obedient };
+        let said = match action {
+            Action::SetClock { .. } => self.set_clock(rig.wall()),
+            _ => self.act(action, mood),
+        };
+        rig.wait(0.2);
+        for notice in said {
+            rig.hear(device, [Signal::Code(notice)]);
+        }
+    }
+
+    /// It shows what the wall clock does, in UTC, where it is not wrong.
+    fn set_clock(&self, wall: Wall) -> Vec<CodeNotice> {
+        let minutes = wall.0.div_euclid(60_000) + self.clock_off;
+        let shows = LockTime { minute_of_day: minutes.rem_euclid(24 * 60) as u16, utc: true };
+        let place = self.place.map(|(standard, summer)| CodeNotice::Place { standard, summer });
+        place.into_iter().chain([CodeNotice::Clock((!self.away).then_some(shows))]).collect()
+    }
+
     /// Does what it is told, as far as its mood lets it, and what is then heard of it.
     pub fn act(&mut self, action: &Action, mood: Mood) -> Vec<CodeNotice> {
         self.commands += 1;
@@ -56,6 +115,13 @@ impl Lock {
             Action::ClearCode { slot, .. } => (*slot, Some(None)),
             Action::ReadCode { slot, .. } => (*slot, None),
             Action::SetSchedule { slot, schedule, .. } => return self.keep(*slot, *schedule, mood),
+            // A driver says the same of a lock that is not there.
+            Action::ReadSchedule { slot, .. } => {
+                let lost = self.away || self.lost_answers > 0;
+                self.lost_answers = self.lost_answers.saturating_sub(1);
+                let schedule = self.dates.get(slot).copied().filter(|_| !lost);
+                return vec![CodeNotice::Schedule { slot: *slot, schedule }];
+            }
             _ => return Vec::new(),
         };
         let gave_up = |reason| vec![CodeNotice::Refused { slot, reason }];
@@ -118,8 +184,9 @@ impl Lock {
         }
     }
 
-    /// Whether these digits open it when its clock shows this.
-    pub fn opens(&self, digits: &str, at: NaiveDateTime) -> bool {
+    /// Whether these digits open it now, if its clock is right.
+    pub fn opens(&self, digits: &str, now: Wall) -> bool {
+        let at = now.utc().with_timezone(&PLACE).naive_local();
         let open = |slot: &u16| self.dates.get(slot).is_none_or(|dates| dates.from <= at && at < dates.until);
         self.table.iter().any(|(slot, held)| held == digits && open(slot))
     }

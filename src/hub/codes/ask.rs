@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Confirmation;
-use super::code::{Code, Reported, Why};
+use super::code::{Code, Date, Reported, Why};
 use super::schedule::{self, Keeper, OnLock};
 use super::table::{Entry, Kind, Op, Table};
 use crate::hub::tell::Teller;
@@ -27,10 +27,12 @@ const CLOCK_SET: Duration = Duration::from_secs(12 * 3600);
 /// What the next question depends on, beside the code.
 pub struct Moment {
     confirmation: Confirmation,
-    wall: Wall,
+    date: Date,
     now: Mono,
     /// The lock's clock is to be set before dates are written, or because it was set long ago or to another time of the year.
     clock_is_old: bool,
+    /// It was just set, and was wrong all the same.
+    clock_rests: bool,
 }
 
 impl Entry {
@@ -42,13 +44,17 @@ impl Entry {
         if !code.managed {
             return (code.converting || self.soft.check).then_some((if code.converting { 2 } else { 3 }, Kind::Read));
         }
-        let wanted = code.is_wanted(at.wall);
+        let wanted = code.is_wanted(at.date);
         let by_lock = code.keeper == Keeper::Lock;
         let (urgency, aim) = match (wanted, code.reported) {
-            (true, _) if code.is_set() && by_lock && at.clock_is_old => return Some((3, Kind::Clock)),
-            (true, _) if code.is_set() => return self.soft.check.then_some((3, Kind::Read)),
+            (true, _) if code.is_set() && by_lock && at.clock_is_old && !at.clock_rests => {
+                return Some((3, Kind::Clock));
+            }
+            (true, _) if code.is_set() && self.soft.check => return Some((3, Kind::Read)),
+            (true, _) if code.is_set() => return self.soft.check_dates.then_some((3, Kind::Dates)),
             // Dates first: a code must not open before its time, however short.
             (true, _) if code.lacks_schedule() && by_lock && at.clock_is_old => return Some((1, Kind::Clock)),
+            (true, _) if code.lacks_schedule() && self.soft.keeps_old_dates => return Some((1, Kind::Dates)),
             (true, _) if code.lacks_schedule() => (1, Kind::Schedule),
             (true, Reported::Set | Reported::Full) if confirmation == Confirmation::Accepted => (1, Kind::Clear),
             (true, _) => (1, Kind::Write),
@@ -67,12 +73,13 @@ impl Table {
         let offset = schedule::offset(wall, device.place(teller.settings));
         let is_new = self.clock.is_some_and(|set| now.since(set.at) < CLOCK_SET && set.offset == offset);
         let clock_is_old = !is_new && device.codes.lock_keeps_dates(wall);
-        Moment { confirmation: device.codes.confirmation(), wall, now, clock_is_old }
+        let clock_rests = self.clock_rests_until.is_some_and(|until| now < until);
+        Moment { confirmation: device.codes.confirmation(), date: teller.date(), now, clock_is_old, clock_rests }
     }
 
     /// When the lock's clock is to be set again.
     pub fn clock_due(&self) -> Option<Mono> {
-        self.clock.map(|set| set.at + CLOCK_SET)
+        self.clock.map(|set| set.at + CLOCK_SET).max(self.clock_rests_until)
     }
 
     /// Asks the lock for what is most urgent, where it can be asked.
@@ -91,15 +98,11 @@ impl Table {
         let mut duplicates = Vec::new();
         for (id, entry) in &self.entries {
             let code = &entry.code;
-            if entry.soft.retry_at.is_some_and(|at| now < at) || code.slot.is_none_or(|slot| !slots.contains(&slot)) {
+            let waits = entry.soft.retry_at.is_some_and(|at| now < at) || code.waits_for_clock(at.date);
+            if waits || code.slot.is_none_or(|slot| !slots.contains(&slot)) {
                 continue;
             }
             let Some((urgency, kind)) = entry.next(&at) else { continue };
-            // A lock's clock is not set by one that nobody vouches for.
-            if matches!(kind, Kind::Clock | Kind::Schedule) && code.keeper == Keeper::Lock && teller.dates_are_guesses()
-            {
-                continue;
-            }
             if kind == Kind::Write {
                 match self.same_digits(code) {
                     Some(true) => continue,
@@ -134,13 +137,14 @@ impl Table {
         let key = self.key;
         let digits = entry.code.digits.clone();
         let aim = entry.code.schedule_aim().unwrap_or_default();
-        let mut op = Op {
+        let place = device.place(teller.settings);
+        let op = Op {
             code: id,
             slot,
             kind,
             digits: digits.clone(),
-            schedule: None,
-            dates: (aim, entry.code.schedule),
+            schedule: if let OnLock::Frame(frame) = aim { frame.on_clock(place) } else { None },
+            dates: aim,
             accepted: false,
             duplicate: false,
             misplaced: false,
@@ -154,13 +158,10 @@ impl Table {
             (Kind::Clear, _) => Action::ClearCode { device: key, slot },
             (Kind::Clock, _) => Action::SetClock { device: key, slot },
             (Kind::Schedule, _) => {
-                let place = device.place(teller.settings);
-                if let OnLock::Frame(frame) = aim {
-                    op.schedule = frame.on_clock(place);
-                }
                 entry.code.schedule = OnLock::Unknown;
                 Action::SetSchedule { device: key, slot, schedule: op.schedule }
             }
+            (Kind::Dates, _) => Action::ReadSchedule { device: key, slot },
             (Kind::Read | Kind::Write, _) => Action::ReadCode { device: key, slot },
         };
         // Until it answers nobody knows.
@@ -184,6 +185,13 @@ impl Table {
     pub fn answered(&mut self) {
         self.pause.reset();
         self.paused_until = None;
+    }
+
+    /// It came back from where nobody could reach it.
+    pub fn is_back(&mut self) {
+        self.answered();
+        let unreached = |e: &&mut Entry| e.code.problem.is_some_and(|p| p.why == Why::Unreachable);
+        self.entries.values_mut().filter(unreached).for_each(|entry| entry.soft.retry_at = None);
     }
 
     /// It does not: everything that it is to be asked waits.

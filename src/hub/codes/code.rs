@@ -4,11 +4,15 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::schedule::{AHEAD, Frame, Keeper, OnLock};
+use crate::hub::clock::Correction;
 use crate::signal::{DeviceKey, Secret};
 use crate::time::Wall;
 
 /// Writes of one code that are remembered until one is confirmed: more often nobody changes their mind.
 const TRIED_MOST: usize = 8;
+
+/// What day and time it is; nothing where nobody vouches for the clock.
+pub type Date = Option<Wall>;
 
 /// The durable part of a code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,17 +158,26 @@ impl Code {
         }
     }
 
-    pub fn has_ended(&self, now: Wall) -> bool {
-        self.ends_at.is_some_and(|end| end <= now)
+    pub fn is_dated(&self) -> bool {
+        self.starts_at.is_some() || self.ends_at.is_some()
+    }
+
+    /// Nobody knows whether its time has come or is over: it stays as it is, on the lock or not. A user's word needs no clock.
+    pub fn waits_for_clock(&self, now: Date) -> bool {
+        now.is_none() && self.managed && self.is_dated() && !self.deleting
+    }
+
+    pub fn has_ended(&self, now: Date) -> bool {
+        self.ends_at.zip(now).is_some_and(|(end, now)| end <= now)
     }
 
     /// Whether the lock should open to it now, if nothing else is against it. Its schedule begins with a whole minute.
-    pub fn has_begun(&self, now: Wall) -> bool {
+    pub fn has_begun(&self, now: Date) -> bool {
         let from = match self.keeper {
             Keeper::Lock => self.frame().map(|frame| frame.from),
             Keeper::Hub | Keeper::Beside => self.starts_at,
         };
-        from.is_none_or(|from| from <= now)
+        from.is_none_or(|from| now.map_or(self.told_ahead.is_none(), |now| from <= now))
     }
 
     /// When it is due on the lock: when it begins, or ahead of that where the lock itself waits for it.
@@ -173,10 +186,13 @@ impl Code {
         self.starts_at.map(|start| Wall(start.0 - ahead))
     }
 
-    /// Whether the lock should hold it now.
-    pub fn is_wanted(&self, now: Wall) -> bool {
-        let due = self.due_at().is_none_or(|due| due <= now);
-        self.managed && !self.deleting && !self.left_alone && due && !self.has_ended(now)
+    /// Whether the lock should hold it now. Without a date, whether it should when there was one.
+    pub fn is_wanted(&self, now: Date) -> bool {
+        let in_time = match now {
+            Some(at) => self.due_at().is_none_or(|due| due <= at) && !self.has_ended(now),
+            None => !self.is_dated() || self.episode.wants,
+        };
+        self.managed && !self.deleting && !self.left_alone && in_time
     }
 
     /// Whether the lock confirmed what is wanted: the digits, and the dates where it keeps any.
@@ -253,5 +269,14 @@ impl Code {
     pub fn begin_anew(&mut self) {
         (self.left_alone, self.overwritten, self.problem) = (false, 0, None);
         self.episode = Episode { wants: self.episode.wants, ..Episode::default() };
+    }
+
+    /// The clock was wrong when some of this was dated. What users said of its time was not said by that clock.
+    pub fn mend_dates(&mut self, correction: Correction) {
+        let others = [&mut self.written_at, &mut self.compared_at, &mut self.episode.delay_told];
+        let since = self.problem.as_mut().map(|problem| &mut problem.since);
+        for date in others.into_iter().flatten().chain(since).chain([&mut self.created_at]) {
+            correction.mend(date);
+        }
     }
 }

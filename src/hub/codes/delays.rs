@@ -55,7 +55,7 @@ impl Entry {
         let before = self.code.problem.filter(|p| p.why == why);
         self.code.problem = Some(before.unwrap_or(Problem { why, since: teller.now.wall }));
         // Ahead of its time nobody waits for it, unless only a user can help.
-        let in_time = self.code.episode.wants && !self.code.has_begun(teller.now.wall);
+        let in_time = self.code.episode.wants && !self.code.has_begun(teller.date());
         let serious = serious && (!in_time || needs_a_user(why));
         if serious && !self.code.episode.failed_told {
             self.code.episode.failed_told = true;

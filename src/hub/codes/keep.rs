@@ -26,12 +26,12 @@ impl Table {
         let spare = self.spare().is_some();
         for (id, entry) in &mut self.entries {
             entry.code.device_id = device.device_id;
-            let status = entry.code.status(teller.now.wall);
+            let status = entry.code.status(teller.date());
             let new = (&entry.code, spare && entry.code.uses_pool, status);
             if entry.stored.as_ref().is_some_and(|(code, spare, status)| (code, *spare, status.as_str()) == new) {
                 continue;
             }
-            let mut row = entry.code.view(teller.settings.workspace_id, spare, teller.now.wall);
+            let mut row = entry.code.view(teller.settings.workspace_id, spare, teller.date());
             row["state"] = serde_json::to_value(&entry.code).unwrap_or_default();
             teller.row(RowKind::Code, id.to_string(), Some(row));
             entry.stored = Some((entry.code.clone(), spare && entry.code.uses_pool, status.to_owned()));
@@ -55,7 +55,7 @@ impl Table {
             let dates = [code.due_at(), code.starts_at, begins, code.ends_at].into_iter().flatten();
             dates.filter(|date| *date > wall).for_each(|date| by(dated(date)));
             entry.soft.check_at.into_iter().for_each(&mut by);
-            if code.managed && code.has_ended(wall) {
+            if code.managed && code.has_ended(teller.date()) || code.waits_for_clock(teller.date()) {
                 by(now + LOOK);
             }
             if let Some(since) = entry.soft.since.filter(|_| code.episode.delay_told.is_none()) {
@@ -73,11 +73,13 @@ impl Table {
                 by(last.filter(|at| *at > now).unwrap_or(now + LOOK));
             } else if entry.is_comparable(&slots) {
                 by(self.compare_at(code, now, wall));
-                self.clock_due().filter(|_| code.keeper == Keeper::Lock).into_iter().for_each(&mut by);
+                let by_lock = code.keeper == Keeper::Lock && device.codes.lock_keeps_dates(wall);
+                self.clock_due().filter(|_| by_lock).into_iter().for_each(&mut by);
             }
         }
         match at {
-            Some(at) => teller.wake(device, Concern::Codes, at),
+            // All that is due by now was done, or waits for something that will not have happened this instant.
+            Some(at) => teller.wake(device, Concern::Codes, at.max(now + PACE)),
             None => teller.cancel(device, Concern::Codes),
         }
     }

@@ -1,18 +1,16 @@
 //! What a lock's answers and notices mean for its codes.
 
 use super::code::{Code, Reported, Why};
-use super::delays::FAILURES;
 use super::schedule::{self, Keeper, OnLock};
-use super::table::{ClockSet, ECHO, Kind, Op, Table};
+use super::table::{ECHO, Kind, Op, Table};
 use super::{Confirmation, Content};
 use crate::event::EventType;
 use crate::hub::Device;
 use crate::hub::tell::Teller;
-use crate::signal::{CodeNotice, LockTime, Outcome, Schedule, Secret};
-use crate::time::Wall;
+use crate::signal::{CodeNotice, Outcome, Secret};
 
 /// Somebody else changed or erased a code so often: after that it is left alone.
-const FOUGHT: u8 = 2;
+pub const FOUGHT: u8 = 2;
 
 /// What is to be done about what was found in a slot.
 enum Found {
@@ -55,6 +53,7 @@ impl Table {
                 self.refused(reason, device, teller);
             }
             (CodeNotice::Schedule { schedule, .. }, Kind::Schedule) => self.dates_are(*schedule, device, teller),
+            (CodeNotice::Schedule { schedule, .. }, Kind::Dates) => self.dates_found(*schedule, device, teller),
             // Of what is written only the reading after it counts.
             (CodeNotice::Slot { .. } | CodeNotice::Hidden { .. }, kind) if kind == Kind::Read || op.accepted => {
                 self.read(&Content::of(notice), device, teller);
@@ -90,6 +89,7 @@ impl Table {
             Outcome::Refused if matches!(op.kind, Kind::Schedule | Kind::Clock) => {
                 self.keeps_no_dates(&op, Why::Refused, device, teller);
             }
+            Outcome::Refused if op.kind == Kind::Dates => entry.shows_no_dates(dice, device, teller),
             _ if !entry.code.managed => self.cannot_convert(op.code, Why::Unreachable, device, teller),
             Outcome::Refused if unread && confirmation != Confirmation::ReadBack => {
                 entry.soft.read_at = Some(teller.now.mono);
@@ -133,63 +133,17 @@ impl Table {
             entry.code.compared_at = Some(now.wall);
             return self.found_there(op.slot, content, device, teller);
         }
-        let found = judge(&mut entry.code, content, &op, device.codes.confirmation(), now.wall);
+        let found = judge(&mut entry.code, content, &op, device.codes.confirmation(), teller);
         match found {
-            Found::Right => {}
+            // Whoever looks at a code looks at its dates, too.
+            Found::Right => {
+                let compared = op.kind == Kind::Read && entry.code.is_set();
+                entry.soft.check_dates |= compared && entry.code.schedule_aim().is_some();
+            }
             Found::Wrong(why) => entry.fail(why, dice, device, teller),
             Found::Foreign => self.belongs_to_another(op.slot, content, device, teller),
             Found::Modified => self.modified(op.slot, content, device, teller),
             Found::Erased => self.erased(op.slot, device, teller),
-        }
-    }
-
-    /// The dates of a slot were written and read.
-    fn dates_are(&mut self, schedule: Option<Schedule>, device: &mut Device, teller: &mut Teller<'_>) {
-        let Some(op) = self.op.take() else { return };
-        self.answered();
-        if schedule != op.schedule {
-            return self.keeps_no_dates(&op, Why::Ignored, device, teller);
-        }
-        if schedule.is_some() {
-            self.untimely.reset();
-            device.codes.untimely_until = None;
-        }
-        if let Some(entry) = self.entries.get_mut(&op.code) {
-            entry.code.schedule = op.dates.0;
-        }
-    }
-
-    /// The lock's clock was set and looked at.
-    fn clock_shows(&mut self, time: Option<LockTime>, device: &mut Device, teller: &mut Teller<'_>) {
-        let Some(op) = self.op.take_if(|op| op.kind == Kind::Clock) else { return };
-        let (now, wall) = (teller.now.mono, teller.now.wall);
-        let place = device.place(teller.settings);
-        if !op.misplaced && time.is_some_and(|time| schedule::is_right(time, wall, place)) {
-            self.answered();
-            self.untimely.reset();
-            self.clock = Some(ClockSet { at: now, offset: schedule::offset(wall, place) });
-        } else {
-            self.keeps_no_dates(&op, Why::Ignored, device, teller);
-        }
-    }
-
-    /// The lock did not take dates, or its clock is wrong. When that does not end, the hub keeps them.
-    fn keeps_no_dates(&mut self, op: &Op, why: Why, device: &mut Device, teller: &mut Teller<'_>) {
-        let dice = self.draw(teller);
-        let Some(entry) = self.entries.get_mut(&op.code) else { return };
-        let erases = op.kind == Kind::Schedule && op.schedule.is_none();
-        match (erases, op.dates.1) {
-            // One that keeps no dates has none to erase.
-            (true, OnLock::Unknown | OnLock::None) if why == Why::Refused => entry.code.schedule = OnLock::None,
-            (true, _) => entry.fail(why, dice, device, teller),
-            (false, _) => {
-                entry.soft.retry_at = Some(teller.now.mono + self.untimely.pause(dice as u64));
-                if self.untimely.failures() >= FAILURES {
-                    self.untimely.reset();
-                    device.codes.is_untimely(teller.now.wall);
-                    entry.soft.retry_at = None;
-                }
-            }
         }
     }
 
@@ -248,7 +202,7 @@ impl Table {
         let dice = self.draw(teller);
         let Some(entry) = self.at(slot) else { return };
         let before = entry.code.told.take().and_then(|told| told.digits);
-        entry.code.overwritten += 1;
+        entry.code.overwritten = entry.code.overwritten.saturating_add(1);
         entry.tell(EventType::AccessCodeModifiedExternalToSeam, device, teller, |_, _| {});
         if let (true, Content::Digits(digits)) = (entry.code.allows_external, content) {
             entry.code.digits = Some(digits.clone());
@@ -267,7 +221,7 @@ impl Table {
         let dice = self.draw(teller);
         let Some(entry) = self.at(slot) else { return };
         (entry.code.told, entry.code.told_ahead, entry.code.schedule) = (None, None, OnLock::Unknown);
-        entry.code.overwritten += 1;
+        entry.code.overwritten = entry.code.overwritten.saturating_add(1);
         entry.tell(EventType::AccessCodeDeletedExternalToSeam, device, teller, |_, _| {});
         if entry.code.allows_external {
             entry.code.deleting = true;
@@ -306,8 +260,8 @@ impl Code {
 }
 
 /// What the content of a code's slot means, after it was asked for or written.
-fn judge(code: &mut Code, content: &Content, op: &Op, confirmation: Confirmation, now: Wall) -> Found {
-    let wanted = code.is_wanted(now);
+fn judge(code: &mut Code, content: &Content, op: &Op, confirmation: Confirmation, teller: &Teller<'_>) -> Found {
+    let (wanted, now) = (code.is_wanted(teller.date()), teller.now.wall);
     let was_set = code.reported == Reported::Set;
     let ours = code.may_be_on_lock();
     if confirmation == Confirmation::Unverified && op.kind != Kind::Read {

@@ -9,11 +9,12 @@
 //!
 //! What it promises: in the end the lock holds what is wanted; what nobody here wrote is never touched; each step is told once,
 //! when the lock has confirmed it; no lock waits for another. One file a concern: [`code`] is a code and [`view`] what is seen of it,
-//! [`schedule`] the dates that a lock keeps itself, [`table`] drives a lock, [`learn`] judges its answers, [`found`] has the codes of
+//! [`schedule`] and [`dates`] those that a lock keeps itself, [`table`] drives a lock, [`learn`] judges its answers, [`found`] has the codes of
 //! others, [`pool`] the spare ones, [`wishes`] the users.
 
 mod ask;
 mod code;
+mod dates;
 mod delays;
 mod draft;
 mod found;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::clock::Correction;
 use super::tell::Teller;
 use super::{Device, Hub, Output};
 use crate::event::EventType;
@@ -227,6 +229,23 @@ impl Hub {
         if pool || self.codes.tables.contains_key(&key) {
             self.with_codes(now, key, out, |table, device, teller| table.compare(device, teller));
         }
+    }
+
+    /// Since when the date is known: first what was dated by another clock is mended, then all codes have their say.
+    pub(super) fn codes_know_the_date(&mut self, now: Now, correction: Correction, out: &mut Output) {
+        for key in self.codes.tables.keys().copied().collect::<Vec<_>>() {
+            self.with_codes(now, key, out, |table, _, _| {
+                table.entries.values_mut().for_each(|entry| entry.code.mend_dates(correction));
+            });
+        }
+    }
+
+    /// A lock is there again: nothing waits for it any longer.
+    pub(super) fn lock_is_back(&mut self, now: Now, key: DeviceKey, out: &mut Output) {
+        if let Some(table) = self.codes.tables.get_mut(&key) {
+            table.is_back();
+        }
+        self.pump_codes(now, key, out);
     }
 
     fn with_codes(

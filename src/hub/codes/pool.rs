@@ -25,7 +25,8 @@ impl Table {
             return;
         }
         let wall = teller.now.wall;
-        let may_need = |e: &Entry| e.code.managed && e.code.uses_pool && !e.code.deleting && !e.code.has_ended(wall);
+        let date = teller.date();
+        let may_need = |e: &Entry| e.code.managed && e.code.uses_pool && !e.code.deleting && !e.code.has_ended(date);
         let least = usize::from(self.entries.values().any(may_need));
         let wanted = least.max(usize::from(device.codes.settings.backup));
         let spares: Vec<Uuid> = self.entries.values().filter(is_spare).map(|e| e.code.access_code_id).collect();

@@ -44,6 +44,8 @@ pub struct Table {
     pub checks_wait: Option<Mono>,
     /// Its clock was set last.
     pub clock: Option<ClockSet>,
+    /// And is set again then, if it was wrong all the same.
+    pub clock_rests_until: Option<Mono>,
     /// It did not keep dates, or its clock was wrong all the same, so often in a row.
     pub untimely: Backoff,
     /// Slots that the lock says it has not.
@@ -71,6 +73,12 @@ pub struct Soft {
     pub read_at: Option<Mono>,
     /// There is reason to read it again.
     pub check: bool,
+    /// And the dates that the lock keeps for it.
+    pub check_dates: bool,
+    /// So often in a row the lock showed none where there should be some.
+    pub without_dates: u32,
+    /// The lock did not erase the dates of its slot: there are none, or it keeps them.
+    pub keeps_old_dates: bool,
     /// Since when it is not as it is wanted.
     pub since: Option<Mono>,
     /// Until then the lock may tell of what was just written.
@@ -87,10 +95,10 @@ pub struct Op {
     pub kind: Kind,
     /// What is being written.
     pub digits: Option<Secret>,
-    /// The dates that are being written, as its clock shows them.
+    /// The dates that are being written, or should be there, as its clock shows them.
     pub schedule: Option<Schedule>,
-    /// What is known if it does; and what was known before.
-    pub dates: (OnLock, OnLock),
+    /// What is known if it does.
+    pub dates: OnLock,
     /// The lock, or its driver, took it.
     pub accepted: bool,
     pub duplicate: bool,
@@ -109,6 +117,8 @@ pub enum Kind {
     Schedule,
     /// Sets its clock, and looks at it.
     Clock,
+    /// Reads the dates that it keeps for a slot.
+    Dates,
 }
 
 /// When a lock's clock was set, and how many seconds it then was ahead of UTC.
@@ -125,6 +135,9 @@ impl Entry {
             retry_at: None,
             read_at: None,
             check: false,
+            check_dates: false,
+            without_dates: 0,
+            keeps_old_dates: false,
             since: None,
             echo_until: None,
             check_at: None,
@@ -145,6 +158,7 @@ impl Table {
             checks: Rate::new(CHECKS, Duration::from_secs(3600)),
             checks_wait: None,
             clock: None,
+            clock_rests_until: None,
             untimely: Backoff::new(RETRY.0, RETRY.1),
             missing: BTreeSet::new(),
             last_slot: 0,
@@ -219,9 +233,12 @@ impl Table {
     pub fn settle(&mut self, id: Uuid, device: &Device, teller: &mut Teller<'_>) {
         let busy = self.op.as_ref().is_some_and(|op| op.code == id);
         let Some(entry) = self.entries.get_mut(&id).filter(|e| e.code.managed) else { return };
-        let wall = teller.now.wall;
+        let (wall, date) = (teller.now.wall, teller.date());
+        if entry.code.waits_for_clock(date) {
+            return;
+        }
         let place = device.place(teller.settings);
-        if !busy && !teller.dates_are_guesses() {
+        if !busy && date.is_some() {
             let keeper = schedule::keeper(&entry.code, device, place, wall);
             // What is on a lock stays as it is, unless the lock can take its dates over.
             if !entry.code.is_set() || keeper == Keeper::Lock {
@@ -232,7 +249,7 @@ impl Table {
             }
         }
         entry.soft.check |= entry.soft.check_at.take_if(|at| *at <= teller.now.mono).is_some();
-        let wanted = entry.code.is_wanted(wall);
+        let wanted = entry.code.is_wanted(date);
         if wanted != entry.code.episode.wants {
             entry.code.episode = Episode { wants: wanted, ..Episode::default() };
             if !entry.code.left_alone {
@@ -248,8 +265,9 @@ impl Table {
                 return;
             }
             // Until it begins, a code that is not there yet keeps nobody out.
-            if entry.code.has_begun(wall) {
-                entry.soft.since.get_or_insert(teller.now.mono);
+            if entry.code.has_begun(date) && entry.soft.since.is_none() {
+                // From now on somebody may stand at the door.
+                (entry.soft.since, entry.soft.retry_at) = (Some(teller.now.mono), None);
             }
             if entry.code.slot.is_none() && device.codes.writes() {
                 self.give_slot(id, device, teller);
@@ -258,7 +276,9 @@ impl Table {
         }
         if entry.code.slot.is_some() && !busy {
             let gone = entry.code.reported == Reported::Empty;
-            if gone && (entry.code.told.is_some() || !entry.code.tried.is_empty()) {
+            // Whoever was told that it is there, or that it would not go.
+            let trouble = entry.code.episode.delay_told.is_some() || entry.code.episode.failed_told;
+            if gone && (entry.code.told.is_some() || trouble) {
                 entry.tell(EventType::AccessCodeRemovedFromDevice, device, teller, |_, _| {});
             }
             if gone || !entry.code.may_be_on_lock() {
@@ -270,7 +290,7 @@ impl Table {
             return;
         }
         entry.is_settled();
-        if entry.code.deleting || entry.code.has_ended(wall) && !teller.dates_are_guesses() {
+        if entry.code.deleting || entry.code.has_ended(date) {
             self.forget(id, Some(EventType::AccessCodeDeleted), device, teller);
         }
     }
@@ -311,7 +331,7 @@ impl Entry {
     /// What is wanted is on the lock: told once for the same digits; ahead of its time, once for the same dates.
     fn tell_there(&mut self, device: &Device, teller: &mut Teller<'_>) {
         let now = Held { digits: self.code.digits.clone() };
-        let ahead = self.code.frame().filter(|_| !self.code.has_begun(teller.now.wall));
+        let ahead = self.code.frame().filter(|_| !self.code.has_begun(teller.date()));
         if self.code.told.as_ref() == Some(&now) && self.code.told_ahead == ahead {
             return;
         }

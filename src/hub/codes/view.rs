@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::code::{Code, Problem, Why};
+use super::code::{Code, Date, Problem, Why};
 use crate::event::Issue;
 use crate::time::Wall;
 
 impl Code {
     /// In Seam's words.
-    pub fn status(&self, now: Wall) -> &'static str {
+    pub fn status(&self, now: Date) -> &'static str {
         match (self.managed, self.is_wanted(now)) {
             (false, _) => "set",
             (true, true) if !self.has_begun(now) => "unset",
@@ -65,7 +65,7 @@ impl Code {
     }
 
     /// As Seam shapes it, digits included; `slot` beside it.
-    pub fn view(&self, workspace_id: Uuid, backup_available: bool, now: Wall) -> Value {
+    pub fn view(&self, workspace_id: Uuid, backup_available: bool, now: Date) -> Value {
         let date = |date: Option<Wall>| date.map(|d| d.to_string());
         let mut errors = json!(self.errors());
         for error in errors.as_array_mut().into_iter().flatten() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::code::{Code, Why};
+use super::code::{Code, Date, Why};
 use super::draft::{self, CodeDraft};
 use super::table::{Entry, Table};
 use crate::event::{ChangedProperty, CodeFacts, EventType};
@@ -106,13 +106,13 @@ fn must_write(device: &Device) -> Result<(), CommandError> {
 impl Table {
     fn shown(&self, id: Uuid, teller: &Teller<'_>) -> Option<Value> {
         let spare = self.spare().is_some();
-        Some(self.entries.get(&id)?.code.view(teller.settings.workspace_id, spare, teller.now.wall))
+        Some(self.entries.get(&id)?.code.view(teller.settings.workspace_id, spare, teller.date()))
     }
 
     /// Digits as the lock takes them, and that no other code has or keeps: a code that is being taken away does not count.
-    fn check(&self, digits: &Secret, but: Option<Uuid>, device: &Device, wall: Wall) -> Result<(), CommandError> {
+    fn check(&self, digits: &Secret, but: Option<Uuid>, device: &Device, now: Date) -> Result<(), CommandError> {
         draft::check(digits, &device.codes.lengths(&device.description)).map_err(CommandError::Refused)?;
-        let stays = |c: &Code| !c.managed || !c.deleting && !c.has_ended(wall);
+        let stays = |c: &Code| !c.managed || !c.deleting && !c.has_ended(now);
         let same = |c: &Code| c.digits.as_ref() == Some(digits) && stays(c) && Some(c.access_code_id) != but;
         match self.entries.values().any(|e| same(&e.code)) {
             true => Err(refused("another code on this lock has the same digits; choose others, or let the hub choose")),
@@ -129,10 +129,10 @@ impl Table {
         must_write(device)?;
         let wall = teller.now.wall;
         let dates = if draft.ongoing { (None, None) } else { (draft.starts_at, draft.ends_at) };
-        check_dates(dates, wall)?;
+        check_dates(dates, teller.date())?;
         check_name(draft.name.as_deref())?;
         if let Some(digits) = &draft.code {
-            self.check(digits, None, device, wall)?;
+            self.check(digits, None, device, teller.date())?;
         }
         self.limits.created.admit(teller.now.mono).map_err(CommandError::too_many)?;
         let digits = match draft.code {
@@ -165,7 +165,6 @@ impl Table {
         teller: &mut Teller<'_>,
     ) -> Result<(), CommandError> {
         must_write(device)?;
-        let wall = teller.now.wall;
         let code = self.entries.get(&id).map(|e| e.code.clone()).ok_or(CommandError::NoSuchCode(id))?;
         if !code.managed {
             return Err(refused("the code is not managed by this hub; convert it first"));
@@ -178,11 +177,11 @@ impl Table {
             false => (draft.starts_at.or(code.starts_at), draft.ends_at.or(code.ends_at)),
         };
         if dates != (code.starts_at, code.ends_at) {
-            check_dates(dates, wall)?;
+            check_dates(dates, teller.date())?;
         }
         check_name(draft.name.as_deref())?;
         if let Some(digits) = &draft.code {
-            self.check(digits, Some(id), device, wall)?;
+            self.check(digits, Some(id), device, teller.date())?;
         }
         self.limits.changed.admit(teller.now.mono).map_err(CommandError::too_many)?;
         let Some(entry) = self.entries.get_mut(&id) else { return Err(CommandError::NoSuchCode(id)) };
@@ -275,10 +274,10 @@ impl Entry {
     }
 }
 
-fn check_dates((starts_at, ends_at): (Option<Wall>, Option<Wall>), now: Wall) -> Result<(), CommandError> {
+fn check_dates((starts_at, ends_at): (Option<Wall>, Option<Wall>), now: Date) -> Result<(), CommandError> {
     match (starts_at, ends_at) {
         (Some(start), Some(end)) if end <= start => Err(refused("ends_at is not after starts_at")),
-        (_, Some(end)) if end <= now => Err(refused("ends_at is past")),
+        (_, Some(end)) if now.is_some_and(|now| end <= now) => Err(refused("ends_at is past")),
         _ => Ok(()),
     }
 }

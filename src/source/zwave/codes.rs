@@ -57,6 +57,7 @@ pub fn step(task: &Task, keeping: Keeping, dated: bool, n: u8) -> Option<Step> {
         (Task::Read { .. }, _) => &[Step::Read],
         (Task::Schedule { schedule: Some(_), .. }, _) => &[Step::SetDates, Step::GetDates],
         (Task::Schedule { schedule: None, .. }, _) => &[Step::DisableDates, Step::EraseDates, Step::GetDates],
+        (Task::Dates { .. }, _) => &[Step::GetDates],
         (Task::Clock { .. }, _) => &[Step::SetClock, Step::GetPlace, Step::GetClock],
         (Task::Lock { .. }, _) => &[],
     };

@@ -61,6 +61,7 @@ impl Bridge {
             Action::SetSchedule { device, slot, schedule } => {
                 (device, Task::Schedule { slot: *slot, schedule: *schedule })
             }
+            Action::ReadSchedule { device, slot } => (device, Task::Dates { slot: *slot }),
             Action::SetClock { device, slot } => (device, Task::Clock { slot: *slot }),
             Action::RestartScan { .. } => return Vec::new(),
         };
@@ -114,19 +115,15 @@ impl Bridge {
     }
 
     fn send(&mut self, node: u16, flight: &Flight) {
-        let mut command = match &flight.task {
-            Task::Lock { locked, .. } => {
+        let mut command = match (&flight.task, flight.task.slot(), self.step(node, flight)) {
+            (Task::Lock { locked, .. }, ..) => {
                 if let Some(lock) = self.nodes.get_mut(&node) {
                     lock.is_asked();
                 }
                 self.turn(node, *locked)
             }
-            Task::Write { slot, .. } | Task::Read { slot } | Task::Schedule { slot, .. } | Task::Clock { slot } => {
-                match self.step(node, flight) {
-                    Some(step) => codes::command(step, self.keeping(node), *slot, &flight.task),
-                    None => return,
-                }
-            }
+            (task, Some(slot), Some(step)) => codes::command(step, self.keeping(node), slot, task),
+            _ => return,
         };
         command["messageId"] = json!(format!("task:{node}:{}", flight.serial()));
         command["nodeId"] = json!(node);
@@ -163,17 +160,13 @@ impl Bridge {
         // What becomes of these is seen by the reading that follows.
         let is_seen = matches!(step, Some(Step::SetClock | Step::GetPlace))
             || step == Some(Step::EraseDates) && matches!(flight.task, Task::Write { .. });
-        match (&flight.task, failure(answer).filter(|_| !is_seen), step) {
+        match (&flight.task, failure(answer).filter(|_| !is_seen), step.zip(flight.task.slot())) {
             (_, Some(outcome), _) => out.push(self.gave_up(node, flight.task, outcome)),
             (Task::Lock { locked, .. }, None, _) => {
                 self.moving.insert(node, Moving { locked: *locked, since: at, polls: 0 });
             }
-            (
-                Task::Write { slot, .. } | Task::Read { slot } | Task::Schedule { slot, .. } | Task::Clock { slot },
-                None,
-                Some(step),
-            ) => {
-                let (slot, keeping) = (*slot, self.keeping(node));
+            (_, None, Some((step, slot))) => {
+                let keeping = self.keeping(node);
                 let utc = self.nodes.get(&node).is_some_and(|n| n.clock_is_utc);
                 let said = match step {
                     Step::Read => Some(codes::read(keeping, slot, answer)),
@@ -225,11 +218,9 @@ impl Bridge {
     }
 
     fn gave_up(&self, node: u16, task: Task, outcome: Outcome) -> Input {
-        let signal = match task {
-            Task::Lock { attempt, .. } => Signal::Attempted { attempt, outcome },
-            Task::Write { slot, .. } | Task::Read { slot } | Task::Schedule { slot, .. } | Task::Clock { slot } => {
-                Signal::Code(CodeNotice::Refused { slot, reason: outcome })
-            }
+        let signal = match (&task, task.slot()) {
+            (Task::Lock { attempt, .. }, _) => Signal::Attempted { attempt: *attempt, outcome },
+            (_, slot) => Signal::Code(CodeNotice::Refused { slot: slot.unwrap_or_default(), reason: outcome }),
         };
         self.said(node, vec![signal])
     }

@@ -47,6 +47,10 @@ pub enum Task {
         slot: u16,
         schedule: Option<Schedule>,
     },
+    /// Reads the dates that the lock keeps for a slot.
+    Dates {
+        slot: u16,
+    },
     /// Sets the clock for the sake of a slot's dates, then looks at it.
     Clock {
         slot: u16,
@@ -57,6 +61,18 @@ impl Task {
     /// Somebody stands at the door.
     fn is_urgent(&self) -> bool {
         matches!(self, Task::Lock { .. })
+    }
+
+    /// The slot that it is about.
+    pub fn slot(&self) -> Option<u16> {
+        match self {
+            Task::Lock { .. } => None,
+            Task::Write { slot, .. }
+            | Task::Read { slot }
+            | Task::Schedule { slot, .. }
+            | Task::Dates { slot }
+            | Task::Clock { slot } => Some(*slot),
+        }
     }
 }
 
