@@ -4,13 +4,23 @@
 //! holds is compared with what happened, by rules simpler than the hub's own. `make sim` runs 10,000 seeds (from `SIM_FROM` on);
 //! failures print their seeds, and `SIM_SEED=n cargo test --test sim` plays just that one.
 
-#[path = "support/hub.rs"]
+mod codes;
+#[path = "../support/dice.rs"]
+mod dice;
+#[path = "../support/hub.rs"]
 #[allow(dead_code)]
-mod bench;
+mod hub;
+#[path = "../support/lock.rs"]
+#[allow(dead_code)]
+mod lock;
+#[path = "../support/people.rs"]
+mod people;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bench::{HOME, NOON, Rig, ble, network, node, report, settings};
+use codes::Door;
+use dice::Dice;
+use hub::{HOME, NOON, Rig, ble, network, node, report, settings};
 use portcullis::event::{ErrorCode, Event, EventType};
 use portcullis::hub::{Action, Command, Input, RowKind};
 use portcullis::signal::{
@@ -53,24 +63,12 @@ const BASE: &str = r#"
     address = "C0:FF:EE:00:00:03"
 "#;
 
-const WITH_FICKLE: &str = "[[devices]]\naddress = \"C0:FF:EE:00:00:04\"\n";
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn often(&mut self) -> bool {
-        self.roll(2) == 0
-    }
+/// What is in the configuration, with or without the one that comes and goes.
+fn toml(fickle: bool) -> String {
+    format!("{BASE}{}{}", codes::ENTRY, if fickle { WITH_FICKLE } else { "" })
 }
+
+const WITH_FICKLE: &str = "[[devices]]\naddress = \"C0:FF:EE:00:00:04\"\n";
 
 /// Something that happened, with the number of the output that should tell it: lost with it when the disk loses it.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +90,7 @@ struct Sim {
     charge: u8,
     counter: u32,
     node_locked: bool,
+    door: Door,
     /// The radio hears nothing, and does not say so.
     stalled: bool,
     /// How long the radio has been off or stalled.
@@ -111,7 +110,7 @@ struct Sim {
 
 impl Sim {
     fn new(seed: u64, fault: Fault) -> Sim {
-        let mut settings = settings(BASE);
+        let mut settings = settings(&toml(false));
         if fault == Fault::LostHysteresis {
             settings.battery.rearm = 0.0;
         }
@@ -131,6 +130,7 @@ impl Sim {
             charge: 100,
             counter: 0,
             node_locked: true,
+            door: Door::new(seed % 2 == 1),
             deaf_s: 0,
             away: 0,
             heard_at: None,
@@ -146,12 +146,18 @@ impl Sim {
             self.step();
             self.answer()?;
             self.who_was_just_heard_is_there()?;
+            self.door.nothing_opens_early(&self.rig)?;
         }
         // Everything that waits may come out.
         self.rig.disk_fails = false;
         self.rig.synchronized = true;
         self.pass(300);
-        self.check()
+        self.check()?;
+        self.rig.wall_offset = NOON;
+        if !self.bridge {
+            self.bridge();
+        }
+        self.door.ends_well(&mut self.rig)
     }
 
     /// Hands over a frame of a counted sender, perhaps more than once.
@@ -181,6 +187,7 @@ impl Sim {
                 }
             }
             self.rig.wait(10.0);
+            self.door.obey(&mut self.rig, self.bridge);
             if !hears {
                 self.deaf_s += 10;
                 // No timeout is shorter than a minute.
@@ -190,7 +197,7 @@ impl Sim {
     }
 
     fn step(&mut self) {
-        match self.dice.roll(27) {
+        match self.dice.roll(34) {
             0..=5 => {
                 let seconds = 10 + self.dice.roll(120);
                 self.pass(seconds);
@@ -223,11 +230,11 @@ impl Sim {
                 self.stalled = !self.stalled;
                 self.deaf_s = 0;
             }
+            27..=33 => self.door.step(&mut self.rig, self.bridge, &mut self.dice),
             _ => {
                 self.fickle_is_listed = !self.fickle_is_listed;
-                let toml = if self.fickle_is_listed { format!("{BASE}{WITH_FICKLE}") } else { BASE.into() };
                 let rearm = if self.fault == Fault::LostHysteresis { Some(0.0) } else { None };
-                self.rig.configure_with(&toml, |settings| {
+                self.rig.configure_with(&toml(self.fickle_is_listed), |settings| {
                     settings.battery.rearm = rearm.unwrap_or(settings.battery.rearm);
                 });
             }
@@ -273,6 +280,7 @@ impl Sim {
                 ],
             );
         }
+        self.door.dump(&mut self.rig);
         self.rig.link(network(), LinkNews::BridgeSynced { home: HOME });
     }
 
@@ -311,7 +319,7 @@ impl Sim {
 
     /// The locks do what they were asked, or something else; and no attempt is asked for twice.
     fn answer(&mut self) -> Result<(), String> {
-        for action in std::mem::take(&mut self.rig.asked) {
+        for action in self.door.leaves(&mut self.rig) {
             let Action::SetLock { device, attempt, lock } = action else { continue };
             if !self.sent.insert(attempt) {
                 return Err(format!("attempt {attempt} was sent to the lock twice"));
@@ -369,6 +377,7 @@ impl Sim {
         } else {
             self.rig.crash(away);
         }
+        self.door.obey_nobody(&mut self.rig, &mut self.dice);
         self.heard_at = None;
         let committed = self.rig.committed;
         self.facts.retain(|(output, _)| *output <= committed);
