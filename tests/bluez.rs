@@ -2,6 +2,8 @@
 //!
 //! `make test-bluez` does the same on the real bluetoothd and kernel.
 
+#[path = "support/bthome.rs"]
+mod bthome;
 #[path = "support/fakebluez.rs"]
 mod fakebluez;
 #[path = "support/hub_on_bus.rs"]
@@ -13,10 +15,6 @@ mod subscriber;
 
 use std::time::Duration;
 
-use aes::Aes128;
-use ccm::Ccm;
-use ccm::aead::{AeadInOut, KeyInit};
-use ccm::consts::{U4, U13};
 use fakebluez::{Bluez, Bus, OnConnect, service_data};
 use hub_on_bus::Daemon;
 
@@ -303,15 +301,9 @@ async fn a_missing_key_a_wrong_one_and_a_stale_counter_are_told_apart_and_said_h
     assert!(door.get("trouble").is_none(), "{door}");
 }
 
-/// BTHome v2 of a lock, as a device with the key of [`SEALED`] seals it.
+/// Of a device with the key of [`SEALED`].
 fn sealed_lock(counter: u32, unlocked: bool) -> Vec<u8> {
-    let key = hex::decode("231d39c1d7cc1ab1aee224cd096db932").unwrap();
-    let address = hex::decode(SEALED.replace(':', "")).unwrap();
-    let nonce = [&address[..], &[0xD2, 0xFC, 0x41], &counter.to_le_bytes()].concat();
-    let mut text = [0x1F, u8::from(unlocked)];
-    let cipher = Ccm::<Aes128, U4, U13>::new_from_slice(&key).unwrap();
-    let tag = cipher.encrypt_inout_detached(nonce[..].try_into().unwrap(), &[], text.as_mut_slice().into()).unwrap();
-    [&[0x41][..], &text, &counter.to_le_bytes(), &tag].concat()
+    bthome::sealed_lock(SEALED, "231d39c1d7cc1ab1aee224cd096db932", counter, unlocked)
 }
 
 #[tokio::test]

@@ -1,9 +1,14 @@
-//! The console, by what a person does and sees: headless Chromium on the real daemon with a real Mosquitto and the real Z-Wave driver.
+//! The console, by what a person does and sees: headless Chromium on the real daemon with a real Mosquitto, the real Z-Wave driver and a
+//! lock that advertises on a real D-Bus.
 //!
 //! The checks themselves are in `tests/console/check.mjs`; `scripts/prepare` installs the browser and what drives it.
 
+#[path = "support/bthome.rs"]
+mod bthome;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[path = "support/fakebluez.rs"]
+mod fakebluez;
 #[path = "support/logs.rs"]
 mod logs;
 #[path = "support/mosquitto.rs"]
@@ -16,12 +21,20 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use daemon::Daemon;
+use fakebluez::{Bluez, Bus, properties, service_data};
 use mosquitto::Mosquitto;
 use serde_json::Value;
 use zwave::Rig;
 
-/// For the daemon to be there, and to know its network.
+/// For the daemon to be there.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A lock that nobody adopted yet, and the key of what it says.
+const GARDEN: &str = "C0:FF:EE:00:00:41";
+const GARDEN_KEY: &str = "231d39c1d7cc1ab1aee224cd096db932";
+const OTHER_KEY: &str = "00112233445566778899aabbccddeeff";
+/// Of the family that `scripts/digits` looks for.
+const DIGITS: &str = "52709417";
 
 /// What a verb on this hub prints with `--json`; nothing where it fails.
 fn ask(dir: &Path, arguments: &[&str]) -> Option<Value> {
@@ -56,35 +69,52 @@ fn key(dir: &Path, scope: &str) -> String {
     made["api_key"].as_str().expect("the key itself").to_owned()
 }
 
+/// Says every second that it is locked.
+async fn locked_garden(bluez: Bluez) {
+    for counter in 1.. {
+        let mut advert = service_data(0xFCD2, &bthome::sealed_lock(GARDEN, GARDEN_KEY, counter, false), -60);
+        advert.extend(properties([("Name", "Garden lock".into())]));
+        bluez.advertise("hci0", GARDEN, advert).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_does_and_sees() {
-    let (rig, broker, dir) = (Rig::start().await, Mosquitto::start(), tempfile::tempdir().expect("a directory"));
-    let manage =
-        |node: u16| format!("[[devices]]\nzwave = \"main\"\nnode = {node}\ncodes = \"manage\"\nslots = \"4-9\"\n");
+    let (bus, broker, dir) = (Bus::start().await, Mosquitto::start(), tempfile::tempdir().expect("a directory"));
+    let bluez = Bluez::start(&bus).await;
     let config = format!(
-        "[ble]\nenabled = false\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n[http]\nrequests_per_second = 1000\n[[zwave]]\nname = \"main\"\nurl = {:?}\n{}",
-        broker.port,
-        rig.url,
-        manage(2)
+        "[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n[http]\nrequests_per_second = 1000\n[webhooks]\nprivate_addresses = true\n\
+         [adopt]\ncodes = \"manage\"\nslots = \"4-9\"\n",
+        broker.port
     );
-    let _daemon = Daemon::start(dir.path(), &config);
+    let environment =
+        [("DBUS_SYSTEM_BUS_ADDRESS", Path::new(&bus.address)), ("RUST_LOG", Path::new("portcullis=trace"))];
+    let daemon = Daemon::with(dir.path(), &config, &environment);
+    // It is shown once it was heard for a minute, while all else happens.
+    let garden = tokio::spawn(locked_garden(bluez));
+    let rig = Rig::start().await;
     let url = until("the daemon listens", || address(dir.path()));
-    until("the network is known", || {
-        let devices = ask(dir.path(), &["devices"])?;
-        let reached = devices.as_array()?.iter().filter(|d| d["properties"]["online"] == true);
-        (reached.count() >= 5).then_some(())
-    });
     let (admin, read) = (key(dir.path(), "admin"), key(dir.path(), "read"));
     let checks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/console");
-    let control = format!("http://{}", rig.control());
+    let (network, control) = (rig.url.clone(), format!("http://{}", rig.control()));
     let done = tokio::task::spawn_blocking(move || {
         let mut node = Command::new("node");
         node.arg("check.mjs").current_dir(checks);
-        node.env("CONSOLE_URL", url).env("ADMIN_KEY", admin).env("READ_KEY", read).env("RIG_CONTROL", control);
+        node.env("CONSOLE_URL", url).env("ADMIN_KEY", admin).env("READ_KEY", read);
+        node.env("RIG_URL", network).env("RIG_CONTROL", control);
+        node.env("BIND_KEY", GARDEN_KEY).env("OTHER_BIND_KEY", OTHER_KEY).env("DIGITS", DIGITS);
         node.output().expect("node is installed (scripts/prepare)")
     });
     let done = done.await.expect("it ends");
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     println!("{out}");
     assert!(done.status.success() && out.contains("holds"), "{out}\n{err}");
+    garden.abort();
+    assert!(daemon.stop());
+    let log = std::fs::read_to_string(dir.path().join("log")).expect("a log").to_lowercase();
+    assert!(log.contains("service.stopped"), "it logs");
+    for (what, secret) in [("a bind key", GARDEN_KEY), ("a wrong bind key", OTHER_KEY), ("digits of a code", DIGITS)] {
+        assert!(!log.contains(secret), "{what} is in the log");
+    }
 }

@@ -6,12 +6,12 @@ use axum::extract::State;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::App;
 use super::device_shape::{self, device};
 use super::envelope::{Answer, ApiError};
 use super::events::read;
 use super::page::Page;
 use super::params::Params;
+use super::{App, bindkey};
 use crate::hub::{Command, RowKind};
 use crate::store::StateRow;
 use crate::time::Wall;
@@ -168,6 +168,7 @@ pub async fn explain(State(app): State<App>, mut params: Params) -> Result<Answe
     });
     let (device, presence) = rows.await?;
     let mut explanation = json!({"device": device.ok_or_else(missing)?, "presence": presence});
+    explanation["needs_bindkey"] = bindkey::is_wanted(&app, &explanation["device"]).into();
     if let Ok(judged) = app.hand.command(Command::Explain { device_id }).await {
         explanation["presence"] = judged;
     }
@@ -186,17 +187,29 @@ pub fn explanation(rows: &[StateRow], device_id: &str) -> Option<Value> {
     Some(json!({"device": row(RowKind::Device)?, "presence": row(RowKind::Presence)}))
 }
 
-/// `is_managed: true` adopts, `false` releases; `name` renames, and `custom_metadata` notes.
+/// `is_managed: true` adopts, `false` releases; `name` renames, and `custom_metadata` notes. Ours: with `is_managed: true`, `bindkey` is
+/// tried on what the device sends, and refused where it does not open that; the answer says whether it `opens`, or is `untried` yet.
 pub async fn update(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
     let device_id = params.must_uuid("device_id");
     let managed = params.flag("is_managed");
     let within = params.record("properties").unwrap_or_default();
     let name = params.text("name").or_else(|| within.get("name")?.as_str().map(str::to_owned));
     let changes = params.record("custom_metadata");
-    params.end()?;
     let adopt = managed == Some(true);
+    let key = bindkey::asked(&mut params);
+    if key.is_some() && !adopt {
+        params.wrong("bindkey", "goes with is_managed = true");
+    }
+    params.end()?;
+    let tried = match key {
+        Some(key) => Some(bindkey::tried(&app, device_id, key).await?),
+        None => None,
+    };
     if adopt {
         app.command(Command::Adopt { device_id, name: name.clone() }).await?;
+    }
+    if let Some(tried) = &tried {
+        bindkey::keep(&app, device_id, tried).await?;
     }
     // Where nothing is asked, it is asked whether there is such a device.
     if changes.is_some() || (managed.is_none() && name.is_none()) {
@@ -208,12 +221,16 @@ pub async fn update(State(app): State<App>, mut params: Params) -> Result<Answer
     if managed == Some(false) {
         app.command(Command::Release { device_id }).await?;
     }
-    Ok(Answer::ok())
+    Ok(match tried {
+        Some(tried) => Answer::of("bindkey", tried.word().into()),
+        None => Answer::ok(),
+    })
 }
 
 pub async fn delete(State(app): State<App>, mut params: Params) -> Result<Answer, ApiError> {
     let device_id = params.must_uuid("device_id");
     params.end()?;
     app.command(Command::Delete { device_id }).await?;
+    bindkey::forget(&app, device_id).await?;
     Ok(Answer::ok())
 }

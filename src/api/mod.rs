@@ -2,6 +2,7 @@
 
 mod access_codes;
 pub mod accounts;
+mod bindkey;
 pub mod connect;
 pub mod connections;
 pub mod control;
@@ -27,7 +28,7 @@ mod unmanaged_codes;
 mod webhooks;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -40,9 +41,10 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::engine::Hand;
 use crate::health::Health;
-use crate::hub::{Command, CommandError};
+use crate::hub::{Command, CommandError, Row};
 use crate::identity::Identity;
-use crate::store::Store;
+use crate::source::ble::intake::Intake;
+use crate::store::{Batch, Store};
 use accounts::Adopts;
 use connect::Networks;
 use envelope::{Answer, ApiError};
@@ -70,6 +72,8 @@ pub struct App {
     pub networks: Networks,
     /// Whether new devices are managed on sight; a reload may change it.
     pub adopts: watch::Receiver<Adopts>,
+    /// What the radio's ear makes of what it hears: bind keys are tried there.
+    pub intake: Arc<Mutex<Intake>>,
     /// The building, where it is a demo's.
     pub simulator: Option<Simulator>,
     /// Places for clients of the live stream.
@@ -101,6 +105,13 @@ impl Names {
 }
 
 impl App {
+    /// Writes a row of the API's own, and comes back when it is on disk.
+    async fn keep(&self, row: Row) -> Result<(), ApiError> {
+        let written = self.store.append(Batch { events: Vec::new(), rows: vec![row], then: None });
+        written.map_err(|e| ApiError::internal(&e))?;
+        self.store.flush().await.map_err(|e| ApiError::internal(&e))
+    }
+
     /// Asks the hub; answers once its answer is on disk.
     async fn command(&self, command: Command) -> Result<Value, ApiError> {
         self.hand.command(command).await.map_err(|error| match error {

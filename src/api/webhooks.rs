@@ -14,7 +14,7 @@ use super::params::Params;
 use crate::event::EventType;
 use crate::hub::{Row, RowKind};
 use crate::sink::webhook::{Book, Webhook, new_secret};
-use crate::store::{Batch, StateRow, Store, StoreError};
+use crate::store::{StateRow, Store};
 use crate::time::Wall;
 
 /// Webhooks of one hub: each costs a task, and sockets when it is slow.
@@ -124,10 +124,7 @@ fn endpoint(url: &str) -> Result<String, ApiError> {
 /// Writes the row, and comes back when it is on disk.
 async fn keep(app: &App, id: Uuid, webhook: Option<&Webhook>) -> Result<(), ApiError> {
     let value = webhook.map(|w| serde_json::to_value(w).unwrap_or_default());
-    let row = Row { kind: RowKind::Webhook, key: id.to_string(), value };
-    let written = app.store.append(Batch { events: Vec::new(), rows: vec![row], then: None });
-    written.map_err(|e| ApiError::internal(&e))?;
-    app.store.flush().await.map_err(|e: StoreError| ApiError::internal(&e))
+    app.keep(Row { kind: RowKind::Webhook, key: id.to_string(), value }).await
 }
 
 /// Every webhook, oldest first, with what it owes.

@@ -82,6 +82,7 @@ async fn done(console: &Console, visitor: &Visitor, what: &str, form: &Form) -> 
     let key = match what {
         "lock" | "unlock" => "action_attempt",
         "webhook-create" => "webhook",
+        "adopt" | "key" if !form.text("bindkey").is_empty() => "bindkey",
         _ => "ok",
     };
     let answer = console.ask(visitor, order.path, order.body, key).await?;
@@ -96,7 +97,14 @@ async fn done(console: &Console, visitor: &Visitor, what: &str, form: &Form) -> 
         "adopt" => format!("/console/devices/{}", form.text("device_id")),
         _ => "/console/devices".to_owned(),
     });
-    Ok((Some(Told { good: true, what: order.told.to_owned(), secret }), place))
+    let told = match answer.as_str() {
+        Some("opens") => format!("{} The bind key opens what it sends.", order.told),
+        Some("untried") => {
+            format!("{} What came so far does not tell whether the bind key fits; this page will.", order.told)
+        }
+        _ => order.told.to_owned(),
+    };
+    Ok((Some(Told { good: true, what: told, secret }), place))
 }
 
 fn order(what: &str, form: &Form, zone: Tz) -> Result<Order, Refusal> {
@@ -135,7 +143,12 @@ fn order(what: &str, form: &Form, zone: Tz) -> Result<Order, Refusal> {
         "adopt" => order(
             "/devices/unmanaged/update",
             "It is yours now.",
-            json!({"device_id": value("device_id"), "is_managed": true, "name": value("name")}),
+            json!({"device_id": value("device_id"), "is_managed": true, "name": value("name"), "bindkey": value("bindkey")}),
+        ),
+        "key" => order(
+            "/devices/update",
+            "The bind key is kept.",
+            json!({"device_id": value("device_id"), "is_managed": true, "bindkey": value("bindkey")}),
         ),
         "release" => order(
             "/devices/update",
@@ -162,6 +175,16 @@ fn order(what: &str, form: &Form, zone: Tz) -> Result<Order, Refusal> {
         "threshold-create" => order("/noise_sensors/noise_thresholds/create", "The threshold is set.", threshold()),
         "threshold-change" => order("/noise_sensors/noise_thresholds/update", "The threshold is changed.", threshold()),
         "threshold-delete" => order("/noise_sensors/noise_thresholds/delete", "The threshold is gone.", threshold()),
+        "account-create" => order(
+            "/connected_accounts/create",
+            "The network is connected, and its devices are met.",
+            json!({"url": value("url"), "name": value("name"), "username": value("username"), "password": value("password")}),
+        ),
+        "account-delete" => order(
+            "/connected_accounts/delete",
+            "The network is taken out, with its devices.",
+            json!({"connected_account_id": value("connected_account_id")}),
+        ),
         "webhook-create" => {
             let types: Vec<&str> = form.all("kind").flat_map(events::types_of).collect();
             let types = if types.is_empty() { Value::Null } else { json!(types) };

@@ -6,10 +6,12 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::events::Wanted;
-use super::layout::{self, Tab, form};
+use super::layout::{self, Tab, form, sure};
 use super::session::Visitor;
 use super::words::{Tone, chip, count, moment};
 use super::{Console, webhooks};
+
+const ACCOUNTS: &str = "/console/hub#accounts";
 
 /// Refused events that are shown.
 const ASIDE: usize = 20;
@@ -26,11 +28,11 @@ pub async fn show(State(console): State<Console>, visitor: Visitor) -> Response 
         (broker(&health))
         (undeliverable(&visitor, aside.as_array().map_or(&[], Vec::as_slice)))
         (webhooks::section(&console, &visitor).await)
-        (self::accounts(&console, &accounts))
+        (self::accounts(&console, &visitor, &accounts))
         (parts(&health))
     };
     let stream = Wanted::default().stream(&console);
-    layout::following(&console, &visitor, Tab::Delivery, "Delivery", stream.as_deref(), content).into_response()
+    layout::following(&console, &visitor, Tab::Hub, "Hub", stream.as_deref(), content).into_response()
 }
 
 /// Parts that do not work, with why.
@@ -95,28 +97,57 @@ fn undeliverable(visitor: &Visitor, aside: &[Value]) -> Markup {
                     }
                 } }
                 @if visitor.may("/undeliverable/retry") {
-                    (form(visitor, "undeliverable-retry", "/console/delivery#undeliverable", html! { button type="submit" { "Try them again" } }))
+                    (form(visitor, "undeliverable-retry", "/console/hub#undeliverable", html! { button type="submit" { "Try them again" } }))
                 }
             }
         }
     }
 }
 
-fn accounts(console: &Console, accounts: &[Value]) -> Markup {
+fn accounts(console: &Console, visitor: &Visitor, accounts: &[Value]) -> Markup {
     let zone = console.app.names.time_zone;
     html! {
-        section.card #accounts data-live aria-labelledby="connected" {
+        section.card #accounts aria-labelledby="connected" {
             h2 #connected { "Accounts" }
-            @if accounts.is_empty() { (layout::empty("None yet: a Bluetooth adapter or a Z-Wave network makes one.")) }
-            ul.rows { @for account in accounts {
-                @let errors = account["errors"].as_array().map_or(&[][..], Vec::as_slice);
-                li.row {
-                    span.name { (account["display_name"].as_str().unwrap_or_default()) small { (account["account_type_display_name"].as_str().unwrap_or_default()) } }
-                    (health_chip(errors.is_empty()))
-                    span.since { "since " (moment(zone, account["created_at"].as_str().unwrap_or_default())) }
-                    @for error in errors { p.issue { (error["message"].as_str().unwrap_or_default()) } }
+            div #account-list data-live {
+                @if accounts.is_empty() { (layout::empty("None yet: a Bluetooth adapter or a Z-Wave network makes one.")) }
+                ul.rows { @for account in accounts {
+                    @let errors = account["errors"].as_array().map_or(&[][..], Vec::as_slice);
+                    li.row {
+                        span.name { (account["display_name"].as_str().unwrap_or_default()) small { (account["account_type_display_name"].as_str().unwrap_or_default()) } }
+                        (health_chip(errors.is_empty()))
+                        span.since { "since " (moment(zone, account["created_at"].as_str().unwrap_or_default())) }
+                        @for error in errors { p.issue { (error["message"].as_str().unwrap_or_default()) } }
+                        @if account["account_type"] == "zwave" && visitor.may("/connected_accounts/delete") {
+                            div.deeds { (sure(visitor, "account-delete", ACCOUNTS, "Disconnect", "The network is taken out, with its devices. What was told of them stays in the log.", html! {
+                                input type="hidden" name="connected_account_id" value=[account["connected_account_id"].as_str()];
+                            })) }
+                        }
+                    }
+                } }
+            }
+            @if visitor.may("/connected_accounts/create") { (connect(visitor)) }
+        }
+    }
+}
+
+/// The form that connects a Z-Wave network: its server is asked what it is before it is kept.
+fn connect(visitor: &Visitor) -> Markup {
+    html! {
+        details.new {
+            summary { "Connect a Z-Wave network" }
+            (form(visitor, "account-create", ACCOUNTS, html! {
+                label for="account-url" { "Address of its Z-Wave JS server" }
+                input #account-url name="url" required pattern="wss?://.+" title="ws:// or wss://" placeholder="ws://127.0.0.1:3000" spellcheck="false" aria-describedby="account-hint";
+                p.hint #account-hint { "Zwave-js-ui shows it under Settings, Home Assistant, WS Server. It is asked at once, which may take half a minute." }
+                label for="account-name" { "Name " small { "empty: of its home id" } }
+                input #account-name name="name" maxlength="64" pattern="[A-Za-z0-9_\\-]+" title="letters, digits, _ and -" autocomplete="off";
+                div.pair {
+                    div { label for="account-user" { "User name " small { "where it is guarded" } } input #account-user name="username" autocomplete="off"; }
+                    div { label for="account-password" { "Password" } input #account-password name="password" type="password" autocomplete="new-password"; }
                 }
-            } }
+                button type="submit" { "Connect" }
+            }))
         }
     }
 }

@@ -61,7 +61,8 @@ pub async fn show(
                 (attempt)
                 (facts(&console, &device))
                 @if managed && visitor.may("/devices/update") { (manage(&visitor, &device, &here)) }
-                @if !managed { section.card #adopt { h2 { "Not adopted" } (found::adoption(&visitor, &device)) } }
+                @if managed && explanation["needs_bindkey"] == true { (found::new_key(&visitor, &device, &explanation, &here)) }
+                @if !managed { section.card #adopt { h2 { "Not adopted" } (found::adoption(&visitor, &device, &explanation)) } }
             }
             div.main {
                 (presence(&console, &visitor, &device, &explanation["presence"], days, &here).await)
@@ -283,7 +284,7 @@ async fn battery(console: &Console, visitor: &Visitor, device: &Value) -> Markup
     }
     turns.push((Utc::now(), Charge { level, band }));
     html! {
-        section.card #charge aria-labelledby="batteries" {
+        section.card #charge data-live aria-labelledby="batteries" {
             h2 #batteries { "Battery" }
             (chart::battery(&turns, Window::days(BATTERY_DAYS, known(device), Utc::now()), console.app.names.time_zone))
             p.soft { "Areas are the bands that its events tell, points the levels that are known." }

@@ -1,4 +1,4 @@
-//! What is heard and was not adopted, and its adoption.
+//! What is heard and was not adopted, and its adoption: a bind key is tried at once on what the device sends.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -47,17 +47,50 @@ pub async fn show(State(console): State<Console>, visitor: Visitor) -> Response 
 }
 
 /// The form that makes it ours.
-pub fn adoption(visitor: &Visitor, device: &Value) -> Markup {
+pub fn adoption(visitor: &Visitor, device: &Value, explanation: &Value) -> Markup {
     let id = device["device_id"].as_str().unwrap_or_default();
+    let by_radio = device["properties"]["key"].as_str().is_some_and(|key| key.starts_with("ble:"));
+    let sealed = explanation["needs_bindkey"] == true;
     html! {
         p.soft { "It is heard, and nothing is told of it but that it is there." }
+        @if sealed { p.issue { "What it sends is encrypted." } }
         @if visitor.may("/devices/unmanaged/update") {
             (form(visitor, "adopt", &format!("/console/devices/{id}#adopt"), html! {
                 input type="hidden" name="device_id" value=(id);
                 label for="adopt-name" { "Name" }
                 input #adopt-name name="name" value=(words::name(device)) maxlength="100" required;
+                @if by_radio { (key_field(sealed)) }
                 button type="submit" { "Adopt" }
             }))
         }
+    }
+}
+
+/// For a device of ours that cannot be understood any more: it was reset, or was adopted without its key.
+pub fn new_key(visitor: &Visitor, device: &Value, explanation: &Value, here: &str) -> Markup {
+    let configured = explanation["device"]["state"]["origin"] == "config";
+    html! {
+        section.card #sealed aria-labelledby="sealed-is" {
+            h2 #sealed-is { "Encrypted" }
+            p.issue { "What it sends cannot be read: its bind key is missing, or is another one." }
+            @if configured {
+                p.soft { "It is in the configuration: the " code { "bindkey" } " of its " code { "[[devices]]" } " table is looked at." }
+            } @else if visitor.may("/devices/update") {
+                (form(visitor, "key", here, html! {
+                    input type="hidden" name="device_id" value=[device["device_id"].as_str()];
+                    (key_field(true))
+                    button type="submit" { "Try it" }
+                }))
+            }
+        }
+    }
+}
+
+fn key_field(required: bool) -> Markup {
+    html! {
+        label for="bindkey" { "Bind key " @if !required { small { "where its adverts are encrypted" } } }
+        input #bindkey name="bindkey" required[required] pattern="[0-9a-fA-F]{24}|[0-9a-fA-F]{32}" maxlength="32" autocomplete="off"
+            spellcheck="false" title="32 hex digits (24 for an old MiBeacon device)" aria-describedby="bindkey-hint";
+        p.hint #bindkey-hint { "32 hex digits, as its maker’s app shows or keeps them. It is tried at once." }
     }
 }

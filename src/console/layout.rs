@@ -16,7 +16,7 @@ pub enum Tab {
     Now,
     Devices,
     Codes,
-    Delivery,
+    Hub,
     None,
 }
 
@@ -24,7 +24,7 @@ const TABS: [(Tab, &str, &str); 4] = [
     (Tab::Now, "/", "Now"),
     (Tab::Devices, "/console/devices", "Devices"),
     (Tab::Codes, "/console/codes", "Codes"),
-    (Tab::Delivery, "/console/delivery", "Delivery"),
+    (Tab::Hub, "/console/hub", "Hub"),
 ];
 
 /// A page, before it is sent.

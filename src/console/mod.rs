@@ -66,7 +66,7 @@ pub fn beside(api: Router, app: App) -> Router {
         .route("/console/devices/{id}", get(device::show))
         .route("/console/found", get(found::show))
         .route("/console/codes", get(codes::show))
-        .route("/console/delivery", get(delivery::show))
+        .route("/console/hub", get(delivery::show))
         .route("/console/do/{what}", post(act::act))
         .route("/console/sign-out", post(sign_in::leave))
         .route("/console/{*rest}", get(nothing))

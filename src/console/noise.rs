@@ -25,11 +25,11 @@ pub async fn of_device(console: &Console, visitor: &Visitor, device: &Value, her
             h2 #thresholds { "Noise" }
             p.soft { "Louder than this, for so long and at that time of day, is told." }
             @if thresholds.is_empty() { (layout::empty("No thresholds yet; the usual ones come with its first level.")) }
-            ul.rows.thresholds {
+            ul.rows.thresholds #limits data-live {
                 @for (n, t) in thresholds.iter().enumerate() {
                     li.row {
                         span.name { (threshold(t["name"].as_str().unwrap_or("threshold"))) @if is_loud(t) { small.bad { "too loud now" } } }
-                        span.strong { (t["noise_threshold_decibels"].as_f64().map_or_else(String::new, |d| format!("{d:.0} dB"))) }
+                        span.strong { (t["noise_threshold_decibels"].as_f64().map_or_else(String::new, |d| format!("{d} dB"))) }
                         span.since { (hours(t)) ", for " (t["duration_seconds"].as_u64().unwrap_or(0)) " s" }
                         @if may {
                             div.deeds {

@@ -64,19 +64,14 @@ fn concerns(devices: &[Value], accounts: &[Value], health: &Value) -> Vec<Concer
                 account["display_name"].as_str().unwrap_or("An account"),
                 error["message"].as_str().unwrap_or("not connected")
             );
-            concerns.push(Concern {
-                tone: Tone::Bad,
-                picture: "account",
-                what,
-                place: "/console/delivery#accounts".into(),
-            });
+            concerns.push(Concern { tone: Tone::Bad, picture: "account", what, place: "/console/hub#accounts".into() });
         }
     }
     for (name, detail) in delivery::down(health) {
         // Those of devices are told by their accounts.
         if !name.starts_with("ble/") && !name.starts_with("zwave/") {
             let what = format!("{}: {detail}", delivery::part(&name));
-            concerns.push(Concern { tone: Tone::Bad, picture: "sent", what, place: "/console/delivery".into() });
+            concerns.push(Concern { tone: Tone::Bad, picture: "sent", what, place: "/console/hub".into() });
         }
     }
     concerns.extend(devices.iter().filter_map(concern));

@@ -9,7 +9,7 @@ use super::layout::{self, form, sure};
 use super::session::Visitor;
 use super::words::{Tone, chip, count, moment};
 
-const HERE: &str = "/console/delivery#webhooks";
+const HERE: &str = "/console/hub#webhooks";
 
 pub async fn section(console: &Console, visitor: &Visitor) -> Markup {
     if !visitor.may("/webhooks/list") {

@@ -104,7 +104,7 @@ impl Hub {
                 RowKind::Attempt => hub.attempts.restore(&text),
                 RowKind::Code => hub.codes.restore(&text),
                 RowKind::Command => hub.once.restore(&key, &text),
-                RowKind::Webhook | RowKind::Delivery | RowKind::Network => {}
+                RowKind::Webhook | RowKind::Delivery | RowKind::Network | RowKind::BindKey => {}
             }
         }
         // After the accounts: they say where a device is in the configuration.

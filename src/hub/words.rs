@@ -123,10 +123,12 @@ pub enum RowKind {
     Code,
     /// A command that was done: see [`super::once`]. The key is a place in a ring.
     Command,
-    /// Not the hub's, and passed over by it: a webhook, what one still owes, and a network that was added at run time.
+    /// Not the hub's, and passed over by it: a webhook, what one still owes, a network that was added at run time, and the bind key of
+    /// a Bluetooth device that was adopted with one.
     Webhook,
     Delivery,
     Network,
+    BindKey,
 }
 
 impl RowKind {
@@ -142,6 +144,7 @@ impl RowKind {
         RowKind::Webhook,
         RowKind::Delivery,
         RowKind::Network,
+        RowKind::BindKey,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -157,6 +160,7 @@ impl RowKind {
             RowKind::Webhook => "webhook",
             RowKind::Delivery => "delivery",
             RowKind::Network => "network",
+            RowKind::BindKey => "bind_key",
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::health::Health;
 use crate::hub::{Command, Hub, Input, RowKind, network_account_id};
 use crate::identity::{Identity, IdentityError};
 use crate::source::ble::adopted;
+use crate::source::ble::intake::Intake;
 use crate::source::zwave::added::{self, Added};
 use crate::store::{self, Reader, Store, StoreError};
 use crate::trust;
@@ -158,15 +159,15 @@ impl Running {
         let retention = store::Keep { age, ..store::Keep::default() };
         let options = store::Options { dialect: config.events.dialect, retention, health: health.clone() };
         let file = config;
-        let (store, (hub, added, untold)) = Store::open_with(&dir, options, |reader, last_created| {
+        let (store, (hub, added, untold, met)) = Store::open_with(&dir, options, |reader, last_created| {
             let added = added::all(reader)?;
             let untold = untold_logins(&added, reader)?;
             let settings = added::with(&file, &added).settings(Some(identity.workspace_id));
             let hub = reader.restore(|rows| Hub::restore(settings, rows, last_created, clock.now()))?;
-            Ok((hub, added, untold))
+            let met = adopted::met(hub.devices(), &adopted::keys(reader)?);
+            Ok((hub, added, untold, met))
         })?;
         let config = added::with(&file, &added);
-        let met = adopted::met(hub.devices());
         let (actions, asked) = mpsc::unbounded_channel();
         let (engine, hand) = Engine::new(hub, clock.clone(), store.clone(), health.clone(), actions);
 
@@ -200,6 +201,11 @@ impl Running {
             "service.started"
         );
         Ok(Running { hand, store, health, site, networks, app, engine, stop_engine, watchdog, _lock: lock })
+    }
+
+    /// What the radio's ear knows of our devices: a demo hears with one of its own.
+    pub fn intake(&self) -> Arc<std::sync::Mutex<Intake>> {
+        self.app.intake.clone()
     }
 
     /// The API as it is served, for those in this process.

@@ -145,7 +145,9 @@ impl Parts {
 
     /// Starts, stops and restarts what a new configuration changes; returns the names of those parts.
     pub async fn reconfigure(&mut self, config: &Config) -> Vec<String> {
-        let met = self.shared.store.restore(|rows| adopted::met(rows.filter_map(|row| row.device())));
+        let store = &self.shared.store;
+        let met = adopted::keys(store)
+            .and_then(|keys| store.restore(|rows| adopted::met(rows.filter_map(|row| row.device()), &keys)));
         self.learn(config, met.unwrap_or_default());
         let wanted = Section::all(config);
         let (stay, go): (Vec<_>, Vec<_>) = self.running.drain(..).partition(|(section, _)| wanted.contains(section));
@@ -194,8 +196,11 @@ impl Parts {
     fn learn(&self, config: &Config, met: Vec<adopted::Met>) {
         self.shared.adopts.send_replace(Adopts::of(config));
         let mut known: HashMap<Address, Known> = config.known().into_iter().collect();
-        for (address, counter) in met {
-            known.entry(address).or_default().counter = counter;
+        for adopted::Met { address, counter, bindkey } in met {
+            let known = known.entry(address).or_default();
+            known.counter = counter;
+            // The key of the configuration wins.
+            known.bindkey = known.bindkey.take().or(bindkey);
         }
         self.shared.intake.lock().unwrap_or_else(|e| e.into_inner()).know(known);
     }
@@ -273,10 +278,25 @@ impl Parts {
 
     /// What the API works with.
     pub fn app(&self, names: api::Names) -> App {
-        let Shared { identity, store, hand, health, simulator, networks, index, adopts, own_rows, streams, .. } =
-            self.shared.clone();
+        let Shared {
+            identity, store, hand, health, simulator, networks, index, adopts, own_rows, streams, intake, ..
+        } = self.shared.clone();
         let (names, tail, adopts) = (Arc::new(names), Arc::default(), adopts.subscribe());
-        App { identity, names, store, hand, health, own_rows, index, networks, adopts, simulator, streams, tail }
+        App {
+            identity,
+            names,
+            store,
+            hand,
+            health,
+            own_rows,
+            index,
+            networks,
+            adopts,
+            intake,
+            simulator,
+            streams,
+            tail,
+        }
     }
 
     fn http(&self, section: &Section, settings: api::tcp::Settings, names: api::Names) -> Part {

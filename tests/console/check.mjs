@@ -1,25 +1,15 @@
 // What a person does and sees on the console of a real hub; started by tests/console.rs.
 import assert from "node:assert/strict";
-import { ADMIN_KEY, CONSOLE_URL, READ_KEY, faults, node, overflows, run, signIn, visit } from "./browser.mjs";
+import { ADMIN_KEY, CONSOLE_URL, READ_KEY, door, faults, node, overflows, run, signIn, visit } from "./browser.mjs";
+import { connecting, deeds, disconnecting } from "./deeds.mjs";
 
-const PAGES = ["/", "/console/devices", "/console/found", "/console/codes", "/console/delivery"];
-
-/// The page of the lock on node 2.
-async function door(page) {
-  await page.goto("/console/devices?show=doors");
-  const links = page.locator("#devices a.row");
-  await links.first().waitFor();
-  for (const link of await links.all()) {
-    await page.goto(await link.getAttribute("href"));
-    if (await page.locator("#facts").getByText("zwave:7e570001:2", { exact: true }).isVisible()) return;
-    await page.goBack();
-  }
-  assert.fail("no lock of node 2");
-}
+const PAGES = ["/", "/console/devices", "/console/found", "/console/codes", "/console/hub"];
 
 const path = (page) => new URL(page.url()).pathname;
 
 await run({
+  ...connecting,
+
   "a wrong key is told, a good one signs in, and signing out ends it": async () => {
     const page = await visit();
     await page.goto("/console/codes");
@@ -208,4 +198,7 @@ await run({
     await press("Enter");
     await page.locator("#attempt").getByText("The lock says that it is unlocked").waitFor();
   },
+
+  ...deeds,
+  ...disconnecting,
 });

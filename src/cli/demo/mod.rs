@@ -7,7 +7,7 @@ mod simulate;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -22,10 +22,10 @@ use crate::engine::Clock;
 use crate::health::{Health, count};
 use crate::hub::{Input, RowKind};
 use crate::service::{self, Running};
-use crate::signal::{Link, LinkNews};
+use crate::signal::{Link, LinkNews, Report};
 use crate::source::Inputs;
-use crate::source::ble::Advert;
 use crate::source::ble::intake::Intake;
+use crate::source::ble::{Advert, adopted};
 use crate::source::demo::bridge::Bridge;
 use crate::source::demo::building::{Building, Happening};
 use crate::source::demo::devices::{FITTINGS, Fitting, KEY, Model};
@@ -114,7 +114,6 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     let bridge = Bridge::start(args.speed).await?;
     let config = config(&state, &mqtt, version, &http)?;
     let topics = format!("{}/{}", config.mqtt.prefix, config.hub.name);
-    let intake = Intake::new(config.known());
     let clock = Clock::at_speed(args.speed);
     let (simulator, asked) = mpsc::channel(simulate::AT_ONCE);
     let reached = config.clone();
@@ -129,7 +128,8 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
     connect(&reached, bridge.url()).await?;
     let (story, mut stories) = mpsc::channel(STORIES);
     let everybody = named().count() + bridge.size();
-    let ear = Ear { intake, inputs, health: running.health.clone() };
+    let ear = Ear { intake: running.intake(), inputs, health: running.health.clone() };
+    let adopted = tokio::spawn(adopted::follow(running.store.clone(), running.intake()));
     let life = tokio::spawn(live(Building::new(args.seed), ear, clock, (bridge, air), story));
     met(&running.store, everybody).await;
     if json {
@@ -168,6 +168,7 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
         }
     };
     life.abort();
+    adopted.abort();
     simulated.abort();
     running.stop(true).await;
     told
@@ -175,30 +176,34 @@ async fn demo(args: Args, json: bool) -> Result<(), Failure> {
 
 /// What hears the adverts; they are counted as the radio counts its own.
 struct Ear {
-    intake: Intake,
+    intake: Arc<Mutex<Intake>>,
     inputs: Inputs,
     health: Arc<Health>,
 }
 
 impl Ear {
     /// False where the hub has stopped.
-    async fn hear(&mut self, at: Mono, adapter: &Arc<str>, advert: &Advert) -> bool {
-        let Ear { intake, inputs, health } = self;
-        count(&health.ble.adverts);
-        let report = intake.advert(at, adapter, advert);
-        let problem = || (advert.address, intake.problem(advert.address).map(|p| p.reject));
-        health.ble.heard(intake.refused(), intake.knows(advert.address).then(problem));
-        match report {
-            Some(report) => inputs.send(Input::Report(report)).await.is_ok(),
+    async fn hear(&self, at: Mono, adapter: &Arc<str>, advert: &Advert) -> bool {
+        match self.read(at, adapter, advert) {
+            Some(report) => self.inputs.send(Input::Report(report)).await.is_ok(),
             None => true,
         }
+    }
+
+    fn read(&self, at: Mono, adapter: &Arc<str>, advert: &Advert) -> Option<Report> {
+        let mut intake = self.intake.lock().unwrap_or_else(|e| e.into_inner());
+        count(&self.health.ble.adverts);
+        let report = intake.advert(at, adapter, advert);
+        let problem = || (advert.address, intake.problem(advert.address).map(|p| p.reject));
+        self.health.ble.heard(intake.refused(), intake.knows(advert.address).then(problem));
+        report
     }
 }
 
 /// Lets the building happen, each thing at its time.
 async fn live(
     mut building: Building,
-    mut ear: Ear,
+    ear: Ear,
     clock: Clock,
     (bridge, air): (Bridge, simulate::Air),
     story: mpsc::Sender<(Wall, String)>,

@@ -78,7 +78,8 @@ pub async fn all(context: &Context, log_file: Option<&Path>) -> Gathered {
         ("versions.json", Content::Json(versions().await)),
         ("journal.txt", Content::Lines(log(log_file).await)),
     ];
-    let secrets = secrets(&written, &context.config_path);
+    let mut secrets = secrets(&written, &context.config_path);
+    secrets.extend(kept_secrets(&rows));
     Gathered { files, secrets, digits: digits(&rows), names: names(&rows, &written) }
 }
 
@@ -129,6 +130,11 @@ fn secrets(written: &Value, config: &Path) -> Vec<String> {
         _ => {}
     });
     secrets
+}
+
+/// Bind keys that devices were adopted with, and what webhooks are signed with.
+fn kept_secrets(rows: &[StateRow]) -> impl Iterator<Item = String> {
+    rows.iter().filter_map(|row| Some(row.value.as_ref()?["secret"].as_str()?.to_owned()))
 }
 
 /// Digits of codes that this user can open.

@@ -9,6 +9,7 @@
 //! counter shows to be played again is not even that, or a recorder could stand in for a device that was carried away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Advert;
 use super::decode::fresh::{Counter, fingerprint};
@@ -23,6 +24,9 @@ use crate::time::Mono;
 
 /// The longest name that is a name: a device name has at most 248 bytes (Core 5.4, Vol 3, Part C, 12.1).
 const NAME_MAX: usize = 248;
+
+/// A bind key is tried on an advert that was the last one so long ago at most.
+const SEALED_FOR: Duration = Duration::from_secs(5);
 
 /// What the intake knows of a configured or adopted device.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,6 +73,8 @@ struct Heard {
     lockout: Option<bool>,
     worked: bool,
     problem: Option<Problem>,
+    /// An advert that a key, or another one, would open: one of the last.
+    sealed: Option<Box<(Mono, Advert)>>,
 }
 
 impl Intake {
@@ -108,6 +114,39 @@ impl Intake {
         heard.memory.counter = Counter::starting_at(known.counter);
         heard.memory.model = heard.memory.model.or(known.model);
         self.known.insert(address, (known, heard));
+    }
+
+    /// Whether this key opens what a device sends; `None` where it sent nothing that tells.
+    pub fn opens(&self, address: Address, key: &BindKey) -> Option<bool> {
+        let heard = self.heard(address)?;
+        let (at, advert) = heard.sealed.as_deref()?;
+        let mut memory = Memory { model: heard.memory.model, ..Memory::default() };
+        let decoded = decode::decode(advert, Some(key), &mut memory, *at)?;
+        match decoded.reject {
+            // A frame that bears no seal becomes nonsense under a wrong key.
+            Some(Reject::NoDecodableObject) => None,
+            reject => Some(!wants_a_key(reject)),
+        }
+    }
+
+    /// Whether a device, of ours or not, sends what only a key would open.
+    pub fn wants_a_key(&self, address: Address) -> bool {
+        self.heard(address).is_some_and(|heard| heard.sealed.is_some())
+    }
+
+    fn heard(&self, address: Address) -> Option<&Heard> {
+        self.known.get(&address).map(|(_, heard)| heard).or_else(|| self.strangers.get(address))
+    }
+
+    /// The key of a device of ours, from now on. Another key counts anew.
+    pub fn give_key(&mut self, address: Address, key: BindKey) {
+        self.adopt(address);
+        if let Some((known, heard)) =
+            self.known.get_mut(&address).filter(|(known, _)| known.bindkey.as_ref() != Some(&key))
+        {
+            known.bindkey = Some(key);
+            *heard = Heard { memory: Memory { model: heard.memory.model, ..Memory::default() }, ..Heard::default() };
+        }
     }
 
     /// A stranger again.
@@ -150,6 +189,11 @@ impl Intake {
         };
         let decoded = decode::decode(advert, known.bindkey.as_ref(), &mut heard.memory, at);
         self.refused = decoded.as_ref().and_then(|d| d.reject);
+        if wants_a_key(self.refused) {
+            heard.keep_sealed(at, advert);
+        } else if decoded.as_ref().is_some_and(Decoded::accepted) {
+            heard.sealed = None;
+        }
         heard.account(self.refused, decoded.is_some(), at);
         if matches!(self.refused, Some(Reject::Replay | Reject::CounterReused)) {
             return None;
@@ -177,7 +221,18 @@ impl Intake {
     }
 }
 
+fn wants_a_key(reject: Option<Reject>) -> bool {
+    matches!(reject, Some(Reject::NoKey | Reject::WrongKey))
+}
+
 impl Heard {
+    /// Not each of them: whoever sends many would have each copied.
+    fn keep_sealed(&mut self, at: Mono, advert: &Advert) {
+        if self.sealed.as_deref().is_none_or(|(kept_at, _)| at.since(*kept_at) >= SEALED_FOR) {
+            self.sealed = Some(Box::new((at, advert.clone())));
+        }
+    }
+
     fn account(&mut self, refused: Option<Reject>, recognised: bool, at: Mono) {
         match refused {
             None if recognised => {

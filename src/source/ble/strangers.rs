@@ -39,6 +39,11 @@ impl<V: Default> Strangers<V> {
         self.regulars.young.entry(address).insert_entry(value).into_mut()
     }
 
+    pub fn get(&self, address: Address) -> Option<&V> {
+        let passer_by = self.passers_by.get(address).map(|(_, value)| value);
+        self.regulars.get(address).or(passer_by)
+    }
+
     /// Takes out what is remembered, for a device that is adopted now.
     pub fn take(&mut self, address: Address) -> Option<V> {
         let passer_by = self.passers_by.take(address).map(|(_, value)| value);
@@ -93,6 +98,10 @@ impl<V> Generations<V> {
             std::mem::swap(&mut self.young, &mut self.old);
             self.young.clear();
         }
+    }
+
+    fn get(&self, address: Address) -> Option<&V> {
+        self.young.get(&address).or_else(|| self.old.get(&address))
     }
 
     fn take(&mut self, address: Address) -> Option<V> {

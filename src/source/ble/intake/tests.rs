@@ -238,3 +238,54 @@ fn another_list_of_devices_keeps_what_is_remembered_of_those_whose_key_stayed() 
     intake.forget(LOCK);
     assert!(!intake.knows(LOCK));
 }
+
+#[test]
+fn a_key_is_tried_on_what_a_device_sends_and_nothing_changes_by_it() {
+    let (right, mut wrong) = (BindKey::new(KEY), KEY);
+    wrong[15] ^= 1;
+    let wrong = BindKey::new(wrong);
+    for mut intake in [Intake::default(), ours(Known::default())] {
+        assert_eq!(intake.opens(LOCK, &right), None, "it sent nothing yet");
+        hear(&mut intake, 0, &advert(LOCK, 0xFCD2, [0x40, 0x1F, 1]));
+        assert_eq!((intake.opens(LOCK, &right), intake.wants_a_key(LOCK)), (None, false), "what it sent wants none");
+        hear(&mut intake, 1, &sealed(7, LOCKED));
+        assert!(intake.wants_a_key(LOCK));
+        assert_eq!([intake.opens(LOCK, &wrong), intake.opens(LOCK, &right)], [Some(false), Some(true)]);
+        // A name that comes between, as the answer to a scan, is no reason to believe that it is in the clear.
+        hear(&mut intake, 2, &Advert { address: LOCK, name: Some("Door".into()), ..Advert::default() });
+        assert!(intake.wants_a_key(LOCK));
+        assert_eq!(hear(&mut intake, 3, &sealed(8, LOCKED)), Some(vec![]), "and is not believed with a key only tried");
+    }
+}
+
+#[test]
+fn a_device_is_understood_from_the_first_advert_after_its_key_and_may_be_given_another() {
+    let mut other = KEY;
+    other[0] ^= 1;
+    let mut intake = Intake::default();
+    hear(&mut intake, 0, &sealed(90_000, LOCKED));
+    intake.give_key(LOCK, BindKey::new(KEY));
+    assert!(intake.knows(LOCK));
+    assert_eq!(hear(&mut intake, 1, &sealed(90_001, UNLOCKED)), Some(vec![IS_UNLOCKED]));
+    assert!(!intake.wants_a_key(LOCK));
+    // The same key again makes no recording fresh.
+    intake.give_key(LOCK, BindKey::new(KEY));
+    assert_eq!(hear(&mut intake, 20, &sealed(80_000, LOCKED)), None);
+    // It was reset, has another key and counts anew.
+    hear(&mut intake, 30, &sealed_with(&other, 1, LOCKED));
+    assert_eq!([KEY, other].map(|key| intake.opens(LOCK, &BindKey::new(key))), [Some(false), Some(true)]);
+    intake.give_key(LOCK, BindKey::new(other));
+    assert_eq!(intake.problem(LOCK), None);
+    assert_eq!(hear(&mut intake, 31, &sealed_with(&other, 2, LOCKED)), Some(vec![IS_LOCKED]));
+}
+
+#[test]
+fn a_key_is_tried_on_no_advert_of_long_ago() {
+    let mut other = KEY;
+    other[0] ^= 1;
+    let mut intake = Intake::default();
+    hear(&mut intake, 0, &sealed(1, LOCKED));
+    hear(&mut intake, 1, &sealed_with(&other, 1, LOCKED));
+    hear(&mut intake, 5, &sealed_with(&other, 2, LOCKED));
+    assert_eq!([KEY, other].map(|key| intake.opens(LOCK, &BindKey::new(key))), [Some(false), Some(true)]);
+}
