@@ -183,9 +183,9 @@ impl Intake {
     /// What an advert says; `None` for one of no interest.
     pub fn advert(&mut self, at: Mono, adapter: &Arc<str>, advert: &Advert) -> Option<Report> {
         let nobody = Known::default();
-        let (known, heard) = match self.known.get_mut(&advert.address) {
-            Some((known, heard)) => (&*known, heard),
-            None => (&nobody, self.strangers.heard(advert.address)),
+        let (known, heard, is_ours) = match self.known.get_mut(&advert.address) {
+            Some((known, heard)) => (&*known, heard, true),
+            None => (&nobody, self.strangers.heard(advert.address), false),
         };
         let decoded = decode::decode(advert, known.bindkey.as_ref(), &mut heard.memory, at);
         self.refused = decoded.as_ref().and_then(|d| d.reject);
@@ -211,7 +211,7 @@ impl Intake {
             device: DeviceKey::Ble(advert.address),
             link: Link::Adapter(adapter.clone()),
             rssi: advert.rssi,
-            name: heard.name(advert.name.as_ref()),
+            name: heard.name(advert.name.as_ref(), is_ours),
             family: decoded.family,
             irregular: heard.irregular,
             counter: decoded.counter.filter(|_| decoded.accepted()),
@@ -259,11 +259,11 @@ impl Heard {
         self.lockout = Some(now);
     }
 
-    /// The name, where it is news.
-    fn name(&mut self, name: Option<&Arc<str>>) -> Option<Arc<str>> {
+    /// The name, where it is news. Of a stranger it always is: the hub forgets what it hears of one until it believes it.
+    fn name(&mut self, name: Option<&Arc<str>>, is_ours: bool) -> Option<Arc<str>> {
         let name = name.filter(|name| !name.is_empty())?;
         let known = std::mem::replace(&mut self.name, fingerprint(name.as_bytes()));
-        if known == self.name {
+        if is_ours && known == self.name {
             return None;
         }
         Some(if name.len() <= NAME_MAX { name.clone() } else { name[..name.floor_char_boundary(NAME_MAX)].into() })

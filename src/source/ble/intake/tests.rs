@@ -221,6 +221,15 @@ fn a_name_is_told_when_it_is_news_and_never_longer_than_a_name() {
 }
 
 #[test]
+fn a_stranger_says_its_name_again_and_again_since_it_is_not_believed_at_once() {
+    let mut intake = Intake::default();
+    let named = Advert { name: Some("Door".into()), ..advert(LOCK, 0xFCD2, [0x40, 0x1F, 1]) };
+    for n in 0..3 {
+        assert_eq!(intake.advert(s(n * 60), &hci(0), &named).unwrap().name.as_deref(), Some("Door"));
+    }
+}
+
+#[test]
 fn a_payload_that_no_radio_can_send_is_refused() {
     let mut intake = ours(Known::default());
     let mut long = vec![0x40, 0x1F, 1];
