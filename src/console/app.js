@@ -7,6 +7,7 @@ const link = document.getElementById("link");
 const pause = document.getElementById("pause");
 const ROWS_MOST = 200;
 const EVERY_MS = 1500;
+const UNTOLD_MS = 10_000; // readings change without an event
 
 // --- parts of the page that may have changed are taken from the page as it is now
 
@@ -17,7 +18,7 @@ async function refresh() {
   if (busy) return void (asked = true);
   busy = true;
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { accept: "text/html", "x-refresh": "1" } });
     if (answer.redirected) return location.reload();
     if (answer.ok) renew(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
@@ -75,6 +76,7 @@ function say(how, words) {
 
 if (main?.dataset.stream) {
   follow();
+  setInterval(() => document.hidden || refresh(), UNTOLD_MS);
   addEventListener("pagehide", () => source.close());
   // From the back-forward cache: what happened meanwhile is missing.
   addEventListener("pageshow", (event) => event.persisted && location.reload());

@@ -25,6 +25,9 @@ const IDLE: Duration = Duration::from_secs(12 * 3600);
 /// And in any case.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// The header by which the console's script says that it asks.
+const REFRESH: &str = "x-refresh";
+
 type Id = [u8; 32];
 
 /// What somebody did last, told on the next page.
@@ -70,12 +73,15 @@ impl Sessions {
         self.open.lock().unwrap_or_else(|e| e.into_inner()).remove(&visitor.id);
     }
 
-    fn visitor(&self, word: &str) -> Option<Visitor> {
+    /// What a page asks for by itself is no use that somebody makes of a session.
+    fn visitor(&self, word: &str, by_itself: bool) -> Option<Visitor> {
         let (id, now) = (id(word), Instant::now());
         let mut open = self.open.lock().unwrap_or_else(|e| e.into_inner());
         let session = open.get_mut(&id).filter(|session| session.lives(now))?;
-        session.used = now;
-        Some(Visitor { key: session.key.clone(), form_word: session.form_word.clone(), id })
+        if !by_itself {
+            session.used = now;
+        }
+        Some(Visitor { key: session.key.clone(), form_word: session.form_word.clone(), id, by_itself })
     }
 
     pub fn tell(&self, visitor: &Visitor, told: Told) {
@@ -84,7 +90,11 @@ impl Sessions {
         }
     }
 
+    /// For somebody who will see it: not for the script that renews parts of a page while a form is on its way.
     pub fn take_told(&self, visitor: &Visitor) -> Option<Told> {
+        if visitor.by_itself {
+            return None;
+        }
         self.open.lock().unwrap_or_else(|e| e.into_inner()).get_mut(&visitor.id)?.told.take()
     }
 }
@@ -101,6 +111,8 @@ pub struct Visitor {
     pub key: Key,
     form_word: String,
     id: Id,
+    /// The page that is open asks, not who looks at it.
+    by_itself: bool,
 }
 
 impl Visitor {
@@ -129,7 +141,8 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
 /// Lets in who has a session whose key still opens something; others are asked to sign in.
 pub async fn enter(State(console): State<Console>, mut request: Request, next: Next) -> Response {
     let word = cookie(request.headers(), console.app.names.tls);
-    let visitor = word.and_then(|word| console.sessions.visitor(word));
+    let by_itself = request.headers().contains_key(REFRESH) || is_stream(&request);
+    let visitor = word.and_then(|word| console.sessions.visitor(word, by_itself));
     // Nothing is let in past the API's own gate.
     let gate = request.extensions().get::<Arc<Gate>>().cloned();
     let (Some(visitor), Some(gate)) = (visitor, gate) else { return sign_in(&request) };
@@ -147,7 +160,7 @@ pub async fn enter(State(console): State<Console>, mut request: Request, next: N
 
 /// What is asked of by a script, not by a person, is told plainly.
 fn sign_in(request: &Request) -> Response {
-    if request.uri().path().ends_with("/stream") {
+    if is_stream(request) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let asked = request.uri().path_and_query().map_or("/", |p| p.as_str());
@@ -155,6 +168,10 @@ fn sign_in(request: &Request) -> Response {
     let query = form_urlencoded::Serializer::new(String::new()).append_pair("to", to).finish();
     let place = if to.is_empty() { "/console/sign-in".to_owned() } else { format!("/console/sign-in?{query}") };
     layout::see(&place)
+}
+
+fn is_stream(request: &Request) -> bool {
+    request.uri().path().ends_with("/stream")
 }
 
 /// Its prefix keeps other names of the same host from setting it; a browser takes that over TLS only.
@@ -200,18 +217,32 @@ mod tests {
     fn a_session_is_opened_by_its_word_alone_and_ends_with_it() {
         let sessions = Sessions::default();
         let word = sessions.begin(key("a")).unwrap();
-        let visitor = sessions.visitor(&word).unwrap();
-        assert!(sessions.visitor("").is_none() && sessions.visitor(&random().unwrap()).is_none());
+        let visitor = sessions.visitor(&word, false).unwrap();
+        assert!(sessions.visitor("", false).is_none() && sessions.visitor(&random().unwrap(), false).is_none());
         assert!(visitor.sent(visitor.form_word()) && !visitor.sent("") && !visitor.sent(&word));
         sessions.end(&visitor);
-        assert!(sessions.visitor(&word).is_none());
+        assert!(sessions.visitor(&word, false).is_none());
+    }
+
+    #[test]
+    fn what_was_done_is_told_to_who_looks_and_an_open_page_keeps_no_session_alive() {
+        let sessions = Sessions::default();
+        let word = sessions.begin(key("a")).unwrap();
+        let used = || sessions.open.lock().unwrap()[&id(&word)].used;
+        let (page, before) = (sessions.visitor(&word, true).unwrap(), used());
+        sessions.tell(&page, Told { good: true, what: "Done.".into(), secret: None });
+        assert!(sessions.take_told(&page).is_none());
+        assert_eq!(used(), before);
+        let person = sessions.visitor(&word, false).unwrap();
+        assert_eq!(sessions.take_told(&person).unwrap().what, "Done.");
+        assert!(used() > before);
     }
 
     #[test]
     fn many_who_sign_in_drive_out_the_oldest_and_fill_no_memory() {
         let (sessions, key) = (Sessions::default(), key("a"));
         let words: Vec<String> = (0..=MOST).map(|_| sessions.begin(key.clone()).unwrap()).collect();
-        assert!(sessions.visitor(&words[0]).is_none() && sessions.visitor(&words[MOST]).is_some());
+        assert!(sessions.visitor(&words[0], false).is_none() && sessions.visitor(&words[MOST], false).is_some());
         assert_eq!(sessions.open.lock().unwrap().len(), MOST);
     }
 
