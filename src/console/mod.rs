@@ -17,6 +17,7 @@ mod found;
 mod layout;
 mod noise;
 mod now;
+mod sentences;
 mod session;
 mod sign_in;
 mod webhooks;

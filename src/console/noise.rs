@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::Console;
-use super::events::threshold;
 use super::layout::{self, form, sure};
+use super::sentences::threshold;
 use super::session::Visitor;
 
 pub async fn of_device(console: &Console, visitor: &Visitor, device: &Value, here: &str) -> Markup {
