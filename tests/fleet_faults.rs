@@ -2,7 +2,7 @@
 //! cut off, all are gone for a while; what every hub's broker acknowledged is in the stream, in order, with doubles only of the same
 //! `event_id`.
 //!
-//! FLEET_REAL, FLEET_SIMULATED and FLEET_RAMP (50, 5000 and 180 s) are for a smaller machine.
+//! FLEET_REAL, FLEET_SIMULATED, FLEET_DRAINING and FLEET_RAMP (50, 5000, 1500 and 180 s) are for a smaller machine.
 
 #[path = "support/cluster.rs"]
 mod cluster;
@@ -256,6 +256,30 @@ async fn after_a_full_outage_all_hubs_come_back_spread_out_and_drain_without_los
     assert_eq!(report["events"]["left"], 0, "{report}");
     // Spread out: had all come at once, they would have been there as soon as the nodes were.
     assert!(took > 5.0, "{back}");
+    settled(&cluster).await;
+    let book = cluster.consume(&["--ledger", ledger.to_str().unwrap()]);
+    say("the consumer", &book);
+    assert_eq!((&book["gaps"], &book["behind"], &book["late"]), (&json!([]), &json!({}), &json!(0)));
+}
+
+/// More is waiting than the cluster takes within a hub's patience: the hubs wait for it, and do not make it do the same work again.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes: make test-fleet"]
+async fn a_long_backlog_at_many_hubs_drains_at_the_clusters_pace_and_next_to_none_is_sent_again() {
+    let hubs = wanted("FLEET_DRAINING", 1500);
+    let cluster = Cluster::start();
+    provision(&cluster, 0, hubs);
+    let mut load = Load::start(
+        &cluster,
+        hubs,
+        &["--ramp", "15", "--seconds", "3600", "--events-per-day", "0", "--backlog", "150"],
+    );
+    load.until("all up", |online| online == hubs as u64).await;
+    let (report, ledger) = load.end();
+    say("a backlog of 150 events at each of many hubs", &report);
+    let of = |what: &str| report["events"][what].as_u64().unwrap();
+    assert_eq!((of("made"), of("left")), (150 * hubs as u64, 0), "{report}");
+    assert!(of("sent_again") * 20 <= of("made"), "{report}");
     settled(&cluster).await;
     let book = cluster.consume(&["--ledger", ledger.to_str().unwrap()]);
     say("the consumer", &book);
