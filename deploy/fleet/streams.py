@@ -42,7 +42,7 @@ async def ask(client, verb, body=None, patience=60):
             answer = json.loads((await client.request(f"$JS.API.{verb}", payload, timeout=5)).data)
             if answer.get("error", {}).get("code") != 503:
                 return answer
-        except (nats.errors.TimeoutError, nats.errors.NoRespondersError):
+        except (asyncio.TimeoutError, nats.errors.NoRespondersError):
             answer = {"error": {"description": "no answer"}}
         if loop.time() > until:
             raise SystemExit(f"{verb}: {answer['error']['description']}")

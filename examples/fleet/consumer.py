@@ -120,7 +120,8 @@ async def read(client, book, name, until, show):
     while True:
         try:
             messages = await subscription.fetch(BATCH, timeout=2)
-        except (nats.errors.TimeoutError, nats.js.errors.ServiceUnavailableError, nats.errors.NoRespondersError):
+        # Its client has a timeout of its own, which is one of asyncio's, and lets asyncio's through as well.
+        except (asyncio.TimeoutError, nats.js.errors.ServiceUnavailableError, nats.errors.NoRespondersError):
             messages = []
         for hub, event in book.take(messages):
             if show:
@@ -146,7 +147,7 @@ async def backfill(client, book, gap):
             try:
                 # 10,000 events at 50 a second, and as much again.
                 answer = json.loads((await answers.next_msg(timeout=400 if state else 15)).data)
-            except nats.errors.TimeoutError:
+            except asyncio.TimeoutError:
                 print(f"{hub}: no answer; it is asked again the next time", file=sys.stderr)
                 return
             if not answer["ok"]:
