@@ -51,7 +51,7 @@ const SMALL: u64 = 5000;
 /// One event in so many is of a type that is rare.
 const RARE: u64 = 20_000;
 /// One event in ten is of a second network of as many devices, and one in so many of these is of a type that is frequent elsewhere.
-const SELDOM: u64 = 200;
+const SELDOM: u64 = 199;
 /// One event in so many is of a quiet third one of as many devices, each with four types.
 const QUIET: u64 = 200;
 

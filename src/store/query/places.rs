@@ -12,11 +12,15 @@ use uuid::Uuid;
 use super::{Filter, Sql};
 use crate::event::EventType;
 
-/// So many events are looked through for those of some scopes. Tests take both ways.
+/// So many events of the log, or of a type, are looked through for those of some scopes. Tests take both ways.
 const LOOKED_AT: usize = if cfg!(test) { 10 } else { 1000 };
+const LOOKED_AT_OF_TYPE: usize = if cfg!(test) { 10 } else { 200 };
 
 /// The runs of so few scopes are sooner read than looked past.
 const SCOPES_FEW: usize = if cfg!(test) { 1 } else { 16 };
+
+/// So few types are asked for scope by scope; of more it is first seen which a scope has.
+const TYPES_FEW: usize = if cfg!(test) { 2 } else { 6 };
 
 /// So many places of a run are read at once, at the most.
 const AHEAD_MOST: usize = 256;
@@ -33,6 +37,19 @@ impl Span {
     /// The question, which ends with its order, from the right end.
     pub fn ordered(self, sql: &str) -> String {
         format!("{sql}{}", if self.newest_first { " DESC" } else { "" })
+    }
+
+    /// The question with what is the first one from the right end.
+    fn first_of(self, sql: &str) -> String {
+        sql.replace("first(", if self.newest_first { "max(" } else { "min(" })
+    }
+
+    /// What is left of it behind this place.
+    fn behind(self, seq: u64) -> Span {
+        match self.newest_first {
+            true => Span { last: seq.saturating_sub(1), ..self },
+            false => Span { first: seq + 1, ..self },
+        }
     }
 }
 
@@ -81,11 +98,7 @@ pub fn of_scopes(c: &Connection, scopes: &[i64], types: Option<&[i64]>, span: Sp
             return Ok(seqs);
         }
     }
-    let mut runs = Vec::new();
-    for scope in scopes {
-        runs_of(c, *scope, types, &mut runs)?;
-    }
-    merge(c, runs, span, wanted)
+    merge(c, runs(c, scopes, types, span)?, span, wanted)
 }
 
 /// `None` where not enough are found among the first [`LOOKED_AT`] events.
@@ -109,7 +122,7 @@ fn along_log(c: &Connection, scopes: &HashSet<i64>, span: Span, wanted: usize) -
     Ok(Some(seqs))
 }
 
-/// `None` where not enough are found among the first [`LOOKED_AT`] events of these types.
+/// `None` where not enough are found among the first [`LOOKED_AT_OF_TYPE`] events of these types.
 fn along_types(
     c: &Connection,
     types: &[i64],
@@ -117,7 +130,7 @@ fn along_types(
     span: Span,
     wanted: usize,
 ) -> Sql<Option<Vec<u64>>> {
-    let each = (LOOKED_AT / types.len().max(1)).max(1);
+    let each = (LOOKED_AT_OF_TYPE / types.len().max(1)).max(1);
     let mut found = Vec::new();
     // As far as every type has been looked at.
     let mut sure = span;
@@ -152,36 +165,46 @@ fn along_types(
 /// A run of the index: a scope's events of one type.
 type Run = (i64, i64);
 
-/// Those that there are, of the types asked for: from one to the next, since a scope has few of all types.
-fn runs_of(c: &Connection, scope: i64, types: Option<&[i64]>, runs: &mut Vec<Run>) -> Sql<()> {
-    let next = "SELECT type FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND type >= ?2 ORDER BY type LIMIT 1";
-    let mut statement = c.prepare_cached(next)?;
-    let mut least = 0;
-    loop {
-        // No other one is looked for than what is asked for.
-        if let Some(types) = types {
-            let Some(asked) = types.iter().find(|asked| **asked >= least) else { return Ok(()) };
-            least = *asked;
+/// The first place of each run of these scopes and types.
+const OF_FEW_TYPES: &str = "
+    SELECT s.value, t.value, (SELECT first(seq) FROM event INDEXED BY event_by_scope
+        WHERE scope = s.value AND type = t.value AND seq BETWEEN ?3 AND ?4)
+    FROM json_each(?1) s, json_each(?2) t";
+
+/// The same from one type that a scope has to the next, since it has few of all.
+const OF_MANY_TYPES: &str = "
+    WITH RECURSIVE run (scope, type) AS (
+        SELECT value, (SELECT min(type) FROM event INDEXED BY event_by_scope WHERE scope = value) FROM json_each(?1)
+        UNION ALL
+        SELECT scope, (SELECT min(e.type) FROM event e INDEXED BY event_by_scope WHERE e.scope = run.scope AND e.type > run.type)
+        FROM run WHERE type IS NOT NULL)
+    SELECT scope, type, (SELECT first(e.seq) FROM event e INDEXED BY event_by_scope
+        WHERE e.scope = run.scope AND e.type = run.type AND e.seq BETWEEN ?3 AND ?4)
+    FROM run WHERE type IS NOT NULL AND (?2 IS NULL OR type IN (SELECT value FROM json_each(?2)))";
+
+/// Those that have something there, each with its first place.
+fn runs(c: &Connection, scopes: &[i64], types: Option<&[i64]>, span: Span) -> Sql<Vec<(Run, u64)>> {
+    let list = |numbers: &[i64]| serde_json::json!(numbers).to_string();
+    let sql = if types.is_some_and(|types| types.len() <= TYPES_FEW) { OF_FEW_TYPES } else { OF_MANY_TYPES };
+    let mut statement = c.prepare_cached(&span.first_of(sql))?;
+    let mut rows = statement.query(params![list(scopes), types.map(list), span.first, span.last])?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Some(first) = row.get::<_, Option<u64>>(2)? {
+            runs.push(((row.get(0)?, row.get(1)?), first));
         }
-        let Some(there) = statement.query_row([scope, least], |r| r.get(0)).optional()? else { return Ok(()) };
-        if types.is_none_or(|types| types.contains(&there)) {
-            runs.push((scope, there));
-        }
-        least = there + 1;
     }
+    Ok(runs)
 }
 
 /// The first `wanted` events of all these runs together, in the order asked for: of each only as many are read as it takes.
-fn merge(c: &Connection, runs: Vec<Run>, span: Span, wanted: usize) -> Sql<Vec<u64>> {
+fn merge(c: &Connection, runs: Vec<(Run, u64)>, span: Span, wanted: usize) -> Sql<Vec<u64>> {
     let few = (wanted / runs.len().max(1)).clamp(1, AHEAD_MOST);
-    let mut ahead: Vec<Ahead> =
-        runs.into_iter().map(|run| Ahead { run, left: span, read: VecDeque::new(), chunk: few }).collect();
     // The next event of each run; negated where the last one comes first.
     let place = |seq: u64| if span.newest_first { Reverse(-(seq as i64)) } else { Reverse(seq as i64) };
-    let mut heads = BinaryHeap::new();
-    for (n, run) in ahead.iter_mut().enumerate() {
-        heads.extend(run.next(c)?.map(|seq| (place(seq), n, seq)));
-    }
+    let mut heads: BinaryHeap<_> = runs.iter().enumerate().map(|(n, (_, seq))| (place(*seq), n, *seq)).collect();
+    let ahead = |(run, seq)| Ahead { run, left: span.behind(seq), read: VecDeque::new(), chunk: few };
+    let mut ahead: Vec<Ahead> = runs.into_iter().map(ahead).collect();
     let mut seqs = Vec::new();
     while seqs.len() < wanted
         && let Some((_, n, seq)) = heads.pop()
@@ -219,11 +242,10 @@ impl Ahead {
         for seq in rows.take(self.chunk) {
             self.read.push_back(seq?);
         }
-        match self.read.back().filter(|_| self.read.len() == self.chunk) {
-            Some(seq) if self.left.newest_first => self.left.last = seq.saturating_sub(1),
-            Some(seq) => self.left.first = seq + 1,
-            None => (self.left.first, self.left.last) = (1, 0),
-        }
+        self.left = match self.read.back() {
+            Some(seq) if self.read.len() == self.chunk => self.left.behind(*seq),
+            _ => Span { first: 1, last: 0, ..self.left },
+        };
         self.chunk = (self.chunk * 2).min(AHEAD_MOST);
         Ok(())
     }
@@ -280,8 +302,8 @@ mod tests {
                 wanted.reverse();
             }
             assert_eq!(found, wanted);
-            let statement = c.prepare_cached(&span.ordered(OF_RUN)).unwrap();
-            let steps = statement.get_status(StatementStatus::VmStep);
+            let steps = |sql: &str| c.prepare_cached(sql).unwrap().get_status(StatementStatus::VmStep);
+            let steps = steps(&span.ordered(OF_RUN)) + steps(&span.first_of(OF_FEW_TYPES));
             assert!((1000..20_000).contains(&steps), "{steps} for {} of 10,000 events", wanted.len());
         }
     }
