@@ -128,8 +128,17 @@ async def read(client, book, name, until, show):
                 print(f"{event['created_at']}  {hub:12} {event['seq']:6}  {event['event_type']}", flush=True)
         # Only now: what a crash before it leaves unacknowledged comes again, and is dropped by its event_id.
         await asyncio.gather(*(message.ack() for message in messages))
-        if not messages and until():
+        if not messages and until() and await is_through(subscription):
             return
+
+
+async def is_through(subscription):
+    """Whether the stream has nothing more for us. A cluster that is busy, or has just lost a node, answers late, and a fetch comes back empty."""
+    try:
+        info = await subscription.consumer_info()
+    except (asyncio.TimeoutError, nats.js.errors.Error, nats.errors.Error):
+        return False
+    return info.num_pending == 0 and info.num_ack_pending == 0
 
 
 async def backfill(client, book, gap):
