@@ -77,6 +77,7 @@ impl Hub {
     /// A webhook from now on.
     async fn add(&self, url: &str, event_types: Option<Vec<EventType>>) -> Webhook {
         let webhook = Webhook {
+            never_told: Vec::new(),
             webhook_id: Uuid::new_v4(),
             url: url.to_owned(),
             event_types,

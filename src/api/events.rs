@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::App;
 use super::envelope::{Answer, ApiError};
+use super::foreign;
 use super::params::Params;
-use crate::event::{EventType, MASK, UnknownEventType};
+use crate::event::MASK;
 use crate::store::{Filter, Store, StoreError, Stored};
 use crate::time::Wall;
 
@@ -57,31 +58,12 @@ pub async fn get(State(app): State<App>, mut params: Params) -> Result<Answer, A
     found.first().map(|event| Answer::of("event", body(event, digits))).ok_or_else(gone)
 }
 
-/// Of what a hub has none: customers, spaces, and access systems with their users. What is narrowed to one of these is nobody's.
-const FOREIGN: [(&str, &str); 13] = [
-    ("customer_key", ""),
-    ("connect_webview_id", ""),
-    ("space_id", "space_ids"),
-    ("user_identity_id", ""),
-    ("access_grant_id", "access_grant_ids"),
-    ("access_method_id", "access_method_ids"),
-    ("acs_system_id", "acs_system_ids"),
-    ("acs_user_id", ""),
-    ("acs_entrance_id", ""),
-    ("acs_credential_id", ""),
-    ("acs_encoder_id", ""),
-    ("acs_access_group_id", ""),
-    ("unstable_location_id", ""),
-];
-
-/// What is asked about; `None` where that is nothing: a list is given and empty, or it is about what no hub has.
+/// What is asked about; `None` where that is nothing: a list is given and empty, or it is about what no hub has or tells.
 pub fn filter(params: &mut Params) -> Result<Option<Filter>, ApiError> {
-    let types = params.texts("event_type", "event_types");
-    let types = types.map(|types| types.iter().map(|t| t.parse::<EventType>()).collect::<Result<_, _>>());
-    let unknown = |e: UnknownEventType| ApiError::new(StatusCode::BAD_REQUEST, "invalid_event_types", e.to_string());
-    let event_types: Option<BTreeSet<EventType>> = types.transpose().map_err(unknown)?;
+    let names = params.texts("event_type", "event_types");
+    let event_types = names.map(|names| foreign::event_types(&names)).transpose()?.map(|(told, _)| told);
     let mut nothing = event_types.as_ref().is_some_and(BTreeSet::is_empty);
-    nothing |= FOREIGN.iter().filter_map(|(key, plural)| params.texts(key, plural)).count() > 0;
+    nothing |= foreign::is_asked(params);
     let mut set = |key, plural| {
         let ids: Option<BTreeSet<Uuid>> = params.uuids(key, plural).map(BTreeSet::from_iter);
         nothing |= ids.as_ref().is_some_and(BTreeSet::is_empty);

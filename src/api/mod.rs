@@ -11,6 +11,7 @@ pub mod devices;
 pub mod envelope;
 mod events;
 pub mod explained;
+mod foreign;
 mod guard;
 pub mod index;
 pub mod keys;
@@ -118,6 +119,7 @@ impl App {
             CommandError::NoSuchDevice(_) => ApiError::not_found("device", error.to_string()),
             CommandError::NoSuchCode(_) => ApiError::not_found("access_code", error.to_string()),
             CommandError::TooMany { retry_after_s } => ApiError::too_many(error.to_string(), retry_after_s),
+            CommandError::Wrong { param, why } => ApiError::invalid_input(vec![(param.to_owned(), why)]),
             CommandError::Refused(why) => ApiError::new(StatusCode::BAD_REQUEST, "refused", why),
         })
     }

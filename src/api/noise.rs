@@ -59,6 +59,12 @@ pub async fn create_threshold(State(app): State<App>, mut params: Params) -> Res
         }
     }
     params.end()?;
+    let device = read(app.store.clone(), move |store| store.row(RowKind::Device, &device_id.to_string())).await?;
+    // Of one that is not known the hub itself says so.
+    if device.is_some_and(|device| device["kind"] != "noise_sensor") {
+        let what = "hears no noise; /noise_sensors/list shows what does";
+        return Err(ApiError::invalid_input(vec![("device_id".to_owned(), what.to_owned())]));
+    }
     let made = app.command(Command::SetNoiseThreshold { device_id, threshold_id: None, draft }).await?;
     let id = made["noise_threshold_id"].as_str().and_then(|id| id.parse().ok());
     let (_, threshold) = find(&app, id.unwrap_or_default()).await?;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::App;
 use super::envelope::{Answer, ApiError};
 use super::events::read;
+use super::foreign;
 use super::params::Params;
 use crate::event::EventType;
 use crate::hub::{Row, RowKind};
@@ -39,7 +40,8 @@ pub async fn create(State(app): State<App>, mut params: Params) -> Result<Answer
     let webhook = Webhook {
         webhook_id: Uuid::new_v4(),
         url,
-        event_types,
+        event_types: event_types.as_ref().and_then(|types| types.told.clone()),
+        never_told: event_types.map(|types| types.never_told).unwrap_or_default(),
         secret: Some(secret.clone()),
         created_at: Wall::from(Utc::now()),
         after: app.store.head().borrow().seq,
@@ -78,7 +80,9 @@ pub async fn update(State(app): State<App>, mut params: Params) -> Result<Answer
     let _one_at_a_time = app.own_rows.lock().await;
     let (mut webhook, book) =
         all(&app).await?.into_iter().find(|(webhook, _)| webhook.webhook_id == id).ok_or_else(missing)?;
-    webhook.event_types = event_types.or(webhook.event_types);
+    if let Some(types) = event_types {
+        (webhook.event_types, webhook.never_told) = (types.told, types.never_told);
+    }
     if let (Some(true), Some(disabled)) = (enable, book.and_then(|b| b.disabled)) {
         webhook.turn = disabled.turn + 1;
     }
@@ -97,10 +101,21 @@ pub async fn delete(State(app): State<App>, mut params: Params) -> Result<Answer
     Ok(Answer::ok())
 }
 
-fn event_types(params: &mut Params) -> Result<Option<Vec<EventType>>, ApiError> {
+/// The types that are asked for.
+struct Types {
+    /// `None`: all.
+    told: Option<Vec<EventType>>,
+    never_told: Vec<String>,
+}
+
+/// `*` are all, as at Seam.
+fn event_types(params: &mut Params) -> Result<Option<Types>, ApiError> {
     let Some(names) = params.list("event_types") else { return Ok(None) };
-    let types: Result<Vec<EventType>, _> = names.iter().map(|name| name.parse()).collect();
-    types.map(Some).map_err(|e| ApiError::new(StatusCode::BAD_REQUEST, "invalid_event_types", e.to_string()))
+    if names.iter().any(|name| name == "*") {
+        return Ok(Some(Types { told: None, never_told: Vec::new() }));
+    }
+    let (told, never_told) = foreign::event_types(&names)?;
+    Ok(Some(Types { told: Some(told.into_iter().collect()), never_told }))
 }
 
 /// A whole address of http or https, without credentials. Whether it may be reached is judged each time that it is.
@@ -153,7 +168,8 @@ fn shown(webhook: &Webhook, book: Option<&Book>) -> Value {
         "events_owed": book.map_or(0, |b| b.owed.len()),
     });
     if let Some(types) = &webhook.event_types {
-        shown["event_types"] = json!(types);
+        let names = types.iter().map(|t| t.as_str()).chain(webhook.never_told.iter().map(String::as_str));
+        shown["event_types"] = names.collect();
     }
     if let Some(disabled) = disabled {
         shown["disabled"] = json!({ "at": disabled.at.to_string(), "reason": disabled.why });

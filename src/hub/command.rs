@@ -113,6 +113,9 @@ pub enum CommandError {
     NoSuchCode(Uuid),
     #[error("{0}")]
     Refused(String),
+    /// What was asked for cannot be, whatever the hub and the device are like.
+    #[error("{param}: {why}")]
+    Wrong { param: &'static str, why: String },
     #[error("too many commands for this device; try again in {retry_after_s} s")]
     TooMany { retry_after_s: u64 },
 }
@@ -193,7 +196,8 @@ impl Hub {
                 None
             }
             Command::Annotate { changes, .. } => {
-                device.annotate(changes).map_err(CommandError::Refused)?;
+                let wrong = |why| CommandError::Wrong { param: "custom_metadata", why };
+                device.annotate(changes).map_err(wrong)?;
                 None
             }
             Command::SetNoiseThreshold { threshold_id, draft, .. } => {

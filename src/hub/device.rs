@@ -237,7 +237,7 @@ impl Device {
         let mut metadata = self.custom_metadata.clone();
         for (name, value) in changes {
             if name.is_empty() || name.chars().count() > METADATA_NAME_MOST {
-                return Err(format!("custom_metadata: a name has 1 to {METADATA_NAME_MOST} characters"));
+                return Err(format!("a name has 1 to {METADATA_NAME_MOST} characters"));
             }
             match value {
                 Value::Null => drop(metadata.remove(&name)),
@@ -246,12 +246,12 @@ impl Device {
                     metadata.insert(name, value);
                 }
                 _ => {
-                    return Err(format!("custom_metadata: a value is a flag or up to {METADATA_TEXT_MOST} characters"));
+                    return Err(format!("a value is a flag or up to {METADATA_TEXT_MOST} characters"));
                 }
             }
         }
         if metadata.len() > METADATA_MOST {
-            return Err(format!("custom_metadata: a device keeps at most {METADATA_MOST} of them"));
+            return Err(format!("a device keeps at most {METADATA_MOST} of them"));
         }
         self.custom_metadata = metadata;
         Ok(())

@@ -12,7 +12,7 @@ use crate::event::{ChangedProperty, CodeFacts, EventType};
 use crate::hub::rate::Rate;
 use crate::hub::tell::Teller;
 use crate::hub::{CommandError, Device, Hub, Output, Reply};
-use crate::signal::Secret;
+use crate::signal::{DeviceKind, Secret};
 use crate::time::{Now, Wall};
 
 /// Seam's limits, a minute and lock.
@@ -41,6 +41,10 @@ impl Default for Limits {
 
 fn refused(why: impl Into<String>) -> CommandError {
     CommandError::Refused(why.into())
+}
+
+fn wrong(param: &'static str, why: impl Into<String>) -> CommandError {
+    CommandError::Wrong { param, why: why.into() }
 }
 
 /// A wish, and the code or the lock that it is about.
@@ -95,6 +99,11 @@ impl Hub {
 fn must_write(device: &Device) -> Result<(), CommandError> {
     if !device.managed {
         return Err(refused("the device is not managed by this hub; adopt it first"));
+    }
+    if device.kind().is_some_and(|kind| !matches!(kind, DeviceKind::Lock | DeviceKind::Keypad))
+        && device.description.code_slots.is_none_or(|slots| slots == 0)
+    {
+        return Err(refused("the device takes no access codes"));
     }
     if !device.codes.writes() {
         let what = "the codes of this device are only observed; codes = \"manage\" in its [[devices]] entry lets the hub write them";
@@ -276,15 +285,15 @@ impl Entry {
 
 fn check_dates((starts_at, ends_at): (Option<Wall>, Option<Wall>), now: Date) -> Result<(), CommandError> {
     match (starts_at, ends_at) {
-        (Some(start), Some(end)) if end <= start => Err(refused("ends_at is not after starts_at")),
-        (_, Some(end)) if now.is_some_and(|now| end <= now) => Err(refused("ends_at is past")),
+        (Some(start), Some(end)) if end <= start => Err(wrong("ends_at", "must be after starts_at")),
+        (_, Some(end)) if now.is_some_and(|now| end <= now) => Err(wrong("ends_at", "is past")),
         _ => Ok(()),
     }
 }
 
 fn check_name(name: Option<&str>) -> Result<(), CommandError> {
     match name.is_some_and(|n| n.trim().is_empty() || n.chars().count() > NAME_MOST) {
-        true => Err(refused(format!("a name has 1 to {NAME_MOST} characters"))),
+        true => Err(wrong("name", format!("expected 1 to {NAME_MOST} characters"))),
         false => Ok(()),
     }
 }

@@ -45,6 +45,9 @@ pub struct Webhook {
     pub url: String,
     /// Which events; `None` for all, those of later versions too.
     pub event_types: Option<Vec<EventType>>,
+    /// What was asked for beside these and no hub tells: shown, so that who compares finds what was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub never_told: Vec<String>,
     pub secret: Option<Secret>,
     pub created_at: Wall,
     /// Events up to this `seq` were before it.

@@ -242,6 +242,8 @@ await check('a noise threshold is made, changed and taken out', async () => {
   assert.deepEqual({ ...made, noise_threshold_decibels: 80 }, changed)
   await thresholds.delete({ device_id, noise_threshold_id })
   await refused(() => thresholds.get({ noise_threshold_id }), 404, 'noise_threshold_not_found')
+  const deaf = { device_id: lock.device_id, starts_daily_at: '20:00:00', ends_daily_at: '08:00:00', noise_threshold_decibels: 60 }
+  await refused(() => thresholds.create(deaf), 400, 'invalid_input')
   const bad = { device_id, starts_daily_at: '25:99', ends_daily_at: 'soon', noise_threshold_decibels: 60 }
   await refused(() => thresholds.create(bad), 400, 'invalid_input')
 })
@@ -269,7 +271,11 @@ await check('a code is made, set, renamed and taken out, and its events are foun
     return events.some((e) => e.event_type === 'access_code.deleted') && events
   })
   assert.ok(events.every((e) => e.access_code_id === access_code_id))
-  await refused(() => codes.create({ device_id, code: '12ab' }), 400, 'invalid_input')
+  const past = new Date(Date.now() - 1e9).toISOString()
+  for (const wrong of [{ code: '12ab' }, { name: '' }, { name: 'x'.repeat(256) }, { ends_at: past }])
+    await refused(() => codes.create({ device_id, ...wrong }), 400, 'invalid_input')
+  const { device_id: sensor } = (await seam.noiseSensors.list())[0]
+  await refused(() => codes.create({ device_id: sensor, code: '7391' }), 400)
   await refused(() => codes.get({ access_code_id: NOBODY }), 404, 'access_code_not_found')
 })
 
@@ -310,6 +316,26 @@ await check('a code that somebody programs at the lock is found, and taken over'
   await unmanaged.convertToManaged({ access_code_id })
   await until('it is ours', () => seam.accessCodes.get({ access_code_id }).catch(() => false))
   await seam.accessCodes.delete({ access_code_id })
+})
+
+await check('what Seam tells and no hub does can be asked for', async () => {
+  const { webhooks } = seam
+  const asked = ['acs_user.created', 'lock.unlocked', 'thermostat.temperature_changed']
+  assert.deepEqual(await seam.events.list({ since: EPOCH, event_type: 'acs_user.created' }), [])
+  const both = await seam.events.list({ since: EPOCH, event_types: asked })
+  assert.ok(both.length > 0 && both.every((e) => e.event_type === 'lock.unlocked'))
+  await refused(() => seam.events.list({ since: EPOCH, event_type: 'lock.opened' }), 400, 'invalid_event_types')
+  const { webhook_id, event_types } = await webhooks.create({ url: 'http://127.0.0.1:9/', event_types: asked })
+  assert.deepEqual([...event_types].sort(), asked)
+  await refused(() => webhooks.update({ webhook_id, event_types: ['lock.opened'] }), 400, 'invalid_event_types')
+  await webhooks.update({ webhook_id, event_types: ['*'] })
+  assert.equal((await webhooks.get({ webhook_id })).event_types, undefined, 'all')
+  await webhooks.delete({ webhook_id })
+})
+
+await check('notes that are none are refused by name', async () => {
+  const invalid = await refused(() => seam.devices.update({ device_id: lock.device_id, custom_metadata: { floor: 5 } }), 400, 'invalid_input')
+  assert.ok(invalid.getValidationErrorMessages('custom_metadata').length > 0)
 })
 
 await check('accounts are listed, and every device is of one', async () => {
