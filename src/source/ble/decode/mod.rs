@@ -71,6 +71,9 @@ pub const MAX_PAYLOAD: usize = 1650;
 /// What is kept of what a decoder says of one advert: more than the objects of the longest advertising PDU (254 bytes) say.
 pub const MAX_STATEMENTS: usize = 256;
 
+/// Room that is made at once: the most that common devices say (a SwitchBot lock). A list that grows costs more than one decoder.
+const USUALLY_SAID: usize = 16;
+
 /// An advert as a decoder gets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'a> {
@@ -215,7 +218,7 @@ pub struct Decoded {
 
 impl Decoded {
     pub fn new(family: &'static str) -> Decoded {
-        Decoded { family, says: Vec::with_capacity(6), ..Decoded::default() }
+        Decoded { family, says: Vec::with_capacity(USUALLY_SAID), ..Decoded::default() }
     }
 
     /// What no family knew.
