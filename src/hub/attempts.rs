@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::rate::Rate;
 use super::tell::Teller;
 use super::timers::Timer;
-use super::{Action, CommandError, Device, Hub, Output, Reply, RowKind, lock};
+use super::{Action, CommandError, Device, Hub, Output, Reply, RowKind, lock, view};
 use crate::event::{ErrorCode, EventType};
 use crate::signal::{DeviceKey, LockState, Outcome, Signal};
 use crate::time::{Mono, Now, Wall};
@@ -92,10 +92,8 @@ impl Attempt {
     }
 
     /// The state row: the view, and the hub's own memory beside it.
-    fn row(&self) -> Value {
-        let mut row = self.view();
-        row["state"] = json!(self);
-        row
+    fn row(&self) -> Option<Value> {
+        view::row(&self.view(), self)
     }
 }
 
@@ -282,7 +280,7 @@ fn why(outcome: Outcome) -> Why {
 }
 
 fn keep(attempt: &Attempt, teller: &mut Teller<'_>) {
-    teller.row(RowKind::Attempt, attempt.action_attempt_id.to_string(), Some(attempt.row()));
+    teller.row(RowKind::Attempt, attempt.action_attempt_id.to_string(), attempt.row());
 }
 
 /// There is no device to tell it of.

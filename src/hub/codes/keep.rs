@@ -11,7 +11,7 @@ use super::schedule::Keeper;
 use super::table::{Entry, Table};
 use crate::hub::tell::Teller;
 use crate::hub::timers::Concern;
-use crate::hub::{Device, RowKind};
+use crate::hub::{Device, RowKind, view};
 use crate::time::{Mono, Wall};
 
 /// What is set is read again so often, where nothing else gives reason to.
@@ -31,9 +31,8 @@ impl Table {
             if entry.stored.as_ref().is_some_and(|(code, spare, status)| (code, *spare, status.as_str()) == new) {
                 continue;
             }
-            let mut row = entry.code.view(teller.settings.workspace_id, spare, teller.date());
-            row["state"] = serde_json::to_value(&entry.code).unwrap_or_default();
-            teller.row(RowKind::Code, id.to_string(), Some(row));
+            let view = entry.code.view(teller.settings.workspace_id, spare, teller.date());
+            teller.row(RowKind::Code, id.to_string(), view::row(&view, &entry.code));
             entry.stored = Some((entry.code.clone(), spare && entry.code.uses_pool, status.to_owned()));
         }
     }
