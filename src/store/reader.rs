@@ -107,33 +107,49 @@ impl Reader {
         Ok(query::find(&self.connection(), &self.seal, filter, limit)?)
     }
 
-    /// What `with` makes of every row of state that is not deleted, in the order of their changes, each read as it is asked for.
+    /// What `with` makes of every row of state that is not deleted, each read as it is asked for, in the table's own order.
+    /// Every row is looked at, and so is the order of the changes, in which sinks read them: an entry that is lost there would be
+    /// a device that nobody is told of.
     pub fn restore<T>(&self, with: impl FnOnce(&mut dyn Iterator<Item = KeptRow>) -> T) -> Result<T, StoreError> {
         let c = self.connection();
-        let mut statement =
-            c.prepare_cached("SELECT rev, kind, key, value, sum FROM state WHERE rev > 0 ORDER BY rev")?;
-        let mut rows = statement.query_map([], |r| kept_row(r, &self.seal))?.filter_map(Result::transpose);
-        let mut failed = None;
-        let made = with(&mut std::iter::from_fn(|| {
-            let row = rows.next()?;
-            row.map_err(|error| failed = Some(error)).ok()
-        }));
-        failed.map_or(Ok(made), |error| Err(error.into()))
+        let mut table = c.prepare_cached("SELECT rev, kind, key, value, sum FROM state NOT INDEXED")?;
+        let mut rows = table.query_map([], |r| Ok((mark(r)?, kept_row(r, &self.seal)?)))?;
+        let (mut marks, mut failed) = (0u64, None);
+        let mut sound = std::iter::from_fn(|| match rows.next()? {
+            Ok((mark, row)) => {
+                marks = marks.wrapping_add(mark);
+                Some(row)
+            }
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        })
+        .flatten();
+        let made = with(&mut sound);
+        sound.for_each(drop);
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let mut order = c.prepare_cached("SELECT rev, kind, key FROM state INDEXED BY state_by_rev WHERE rev > 0")?;
+        let mut ordered = 0u64;
+        for mark in order.query_map([], mark)? {
+            ordered = ordered.wrapping_add(mark?);
+        }
+        if marks != ordered {
+            return Err(StoreError::Damaged("the order of the state"));
+        }
+        Ok(made)
     }
 
-    /// The whole state, tombstones too.
+    /// The whole state, oldest change first, tombstones too: for those who look once.
     pub fn state(&self) -> Result<Vec<StateRow>, StoreError> {
         self.state_since(0)
     }
 
-    /// State rows changed after `rev`, oldest change first, tombstones too.
+    /// What of it changed after `rev`.
     pub fn state_since(&self, rev: u64) -> Result<Vec<StateRow>, StoreError> {
-        self.state_page(rev, usize::MAX >> 1)
-    }
-
-    /// Up to `limit` of them.
-    pub fn state_page(&self, rev: u64, limit: usize) -> Result<Vec<StateRow>, StoreError> {
-        Ok(state_page(&self.connection(), &self.seal, rev, limit)?)
+        Ok(state_since(&self.connection(), &self.seal, rev)?)
     }
 
     /// Up to `limit` rows of a kind changed after `rev`, oldest change first, tombstones too.
@@ -264,15 +280,10 @@ pub(super) fn columns<'a>(r: &SqlRow<'_>, seq: u64, event_type: &'a str) -> Opti
 }
 
 /// Rows of a kind that only a later version knows are left alone, and so are those that are not what was written.
-pub(super) fn state_page(
-    c: &Connection,
-    seal: &Seal,
-    rev: u64,
-    limit: usize,
-) -> Result<Vec<StateRow>, rusqlite::Error> {
+fn state_since(c: &Connection, seal: &Seal, rev: u64) -> Result<Vec<StateRow>, rusqlite::Error> {
     let mut statement = c.prepare_cached("SELECT rev, kind, key, value, sum FROM state WHERE rev > ?1 ORDER BY rev")?;
     let rows = statement.query_map([rev], |r| state_row(r, seal))?;
-    rows.filter_map(Result::transpose).take(limit).collect()
+    rows.filter_map(Result::transpose).collect()
 }
 
 pub(super) fn state_row(r: &SqlRow<'_>, seal: &Seal) -> Result<Option<StateRow>, rusqlite::Error> {
@@ -300,6 +311,13 @@ fn written_row(r: &SqlRow<'_>) -> Result<Option<Written>, rusqlite::Error> {
         return Ok(None);
     }
     Ok(RowKind::ALL.iter().find(|k| k.as_str() == kind).map(|kind| (rev, *kind, key, text)))
+}
+
+/// Of a revision, a kind and a key: their sum over rows is the same in whatever order they are read.
+fn mark(r: &SqlRow<'_>) -> Result<u64, rusqlite::Error> {
+    let part = |n| r.get_ref(n).map(|part| part.as_bytes().unwrap_or_default());
+    let rev: u64 = r.get(0)?;
+    Ok((u64::from(sum(&[&rev.to_le_bytes(), part(1)?, part(2)?])) << 16) + 1)
 }
 
 /// Digits are sealed to their row.

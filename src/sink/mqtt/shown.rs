@@ -18,8 +18,8 @@ use crate::hub::{DeviceView, RowKind};
 use crate::sink::feed::Feed;
 use crate::store::{StateRow, Store, StoreError};
 
-/// Rows read at once: a large building's devices in a few reads.
-const PAGE: usize = 256;
+/// Rows read at once. Each is a tree of some kilobytes until it is said.
+const PAGE: usize = 64;
 
 /// The mark of nothing that was ever said.
 const SAY_AGAIN: u64 = 0;
@@ -56,7 +56,7 @@ impl<'a> Shown<'a> {
     pub fn read_on(&mut self, head: u64) {
         if self.states.wants(head) {
             let store = self.store.clone();
-            self.states.read(head, move |after| store.state_page(after, PAGE));
+            self.states.read(head, move |after| store.changes(RowKind::Device, after, PAGE));
         }
     }
 
@@ -75,9 +75,7 @@ impl<'a> Shown<'a> {
     pub fn next(&mut self) -> Option<Message> {
         while self.ready.is_empty() {
             let Some(row) = self.states.next() else { return self.ghost() };
-            if row.kind == RowKind::Device {
-                self.show(&row);
-            }
+            self.show(&row);
         }
         self.ready.pop_front()
     }

@@ -143,15 +143,15 @@ pub async fn run(
     let mut books: HashMap<Uuid, Book> = HashMap::new();
     let (mut head, mut rev) = (store.head(), 0);
     loop {
-        head.borrow_and_update();
-        let rows = rows_since(&store, rev).await?;
-        rev = rows.last().map_or(rev, |row| row.rev);
+        let seen = head.borrow_and_update().rev;
         // A book before its webhook, whose endpoint begins with it.
-        for (id, row) in of_kind(&rows, RowKind::Delivery).filter(|(id, _)| !running.contains_key(id)) {
-            books.insert(id, read_row(row).unwrap_or_default());
+        for (id, row) in changes(&store, RowKind::Delivery, rev).await? {
+            if !running.contains_key(&id) {
+                books.insert(id, read_row(&row).unwrap_or_default());
+            }
         }
-        for (id, row) in of_kind(&rows, RowKind::Webhook) {
-            match read_row(row) {
+        for (id, row) in changes(&store, RowKind::Webhook, rev).await? {
+            match read_row(&row) {
                 Some(webhook) => {
                     let book = books.remove(&id).unwrap_or_default();
                     let make = |told| Endpoint::new(told, book, &settings.pace, &client, &store, &health);
@@ -166,6 +166,7 @@ pub async fn run(
                 }
             }
         }
+        rev = seen;
         let all = running.len();
         health.set(SINK, true, format!("{all} webhook{}", if all == 1 { "" } else { "s" }));
         tokio::select! {
@@ -205,13 +206,12 @@ impl Drop for Dropped {
     }
 }
 
-async fn rows_since(store: &Store, rev: u64) -> Result<Vec<StateRow>, StoreError> {
+/// Rows of a kind that changed after `rev`, by webhook: few, since webhooks are.
+async fn changes(store: &Store, kind: RowKind, rev: u64) -> Result<Vec<(Uuid, StateRow)>, StoreError> {
     let store = store.clone();
-    tokio::task::spawn_blocking(move || store.state_since(rev)).await.map_err(|_| StoreError::Stopped)?
-}
-
-fn of_kind(rows: &[StateRow], kind: RowKind) -> impl Iterator<Item = (Uuid, &StateRow)> {
-    rows.iter().filter(move |row| row.kind == kind).filter_map(|row| Some((row.key.parse().ok()?, row)))
+    let rows = tokio::task::spawn_blocking(move || store.changes(kind, rev, usize::MAX));
+    let rows = rows.await.map_err(|_| StoreError::Stopped)??;
+    Ok(rows.into_iter().filter_map(|row| Some((row.key.parse().ok()?, row))).collect())
 }
 
 fn read_row<T: serde::de::DeserializeOwned>(row: &StateRow) -> Option<T> {

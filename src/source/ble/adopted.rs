@@ -16,6 +16,9 @@ use crate::hub::{Device, DeviceView, Row, RowKind};
 use crate::signal::{Address, DeviceKey, Secret};
 use crate::store::{Head, Reader, StateRow, Store, StoreError};
 
+/// Rows read at once.
+const PAGE: usize = 64;
+
 /// A managed device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Met {
@@ -82,13 +85,18 @@ async fn follow_from(
 ) -> Result<Infallible, StoreError> {
     loop {
         head.changed().await.map_err(|_| StoreError::Stopped)?;
-        if head.borrow_and_update().rev == seen {
-            continue;
+        let last = head.borrow_and_update().rev;
+        // A device that is adopted asks for its key; a key that comes later is given to it.
+        for kind in [RowKind::Device, RowKind::BindKey] {
+            let mut after = seen;
+            while after < last {
+                let rows = store.changes(kind, after, PAGE)?;
+                // After the last of them there is nothing for us up to the head.
+                after = rows.last().map_or(last, |row| row.rev);
+                rows.into_iter().try_for_each(|row| hear(&store, &intake, row))?;
+            }
         }
-        for row in store.state_since(seen)? {
-            seen = seen.max(row.rev);
-            hear(&store, &intake, row)?;
-        }
+        seen = last;
     }
 }
 
