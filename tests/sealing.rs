@@ -66,6 +66,11 @@ async fn digits_are_in_no_file_and_come_back_byte_for_byte() {
     let store = filled(dir.path()).await;
     assert_eq!(in_the_clear(dir.path()), Vec::<String>::new(), "while it runs");
     assert_eq!(bodies(&store), frozen());
+    assert_eq!(
+        store.recent_after(0),
+        store.events_after(0, 100).unwrap(),
+        "what is still in memory is what is on disk"
+    );
     drop(store);
     let (store, health) = open(dir.path());
     assert_eq!(bodies(&store), frozen());

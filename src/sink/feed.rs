@@ -39,6 +39,17 @@ impl<T: Send + 'static> Feed<T> {
         self.reading = Some(tokio::task::spawn_blocking(move || page(after)));
     }
 
+    /// Takes what needs not be read: what comes right after all that was.
+    pub fn take(&mut self, page: impl Iterator<Item = T>) {
+        self.ahead.extend(page);
+        self.read = self.ahead.back().map_or(self.read, self.number);
+    }
+
+    /// The number of the last one read.
+    pub fn read_up_to(&self) -> u64 {
+        self.read
+    }
+
     /// Ready when a page has come in; never, where none is being read. Safe to cancel.
     pub async fn page(&mut self) -> Result<(), StoreError> {
         let Some(reading) = &mut self.reading else { return pending().await };

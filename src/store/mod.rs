@@ -9,6 +9,7 @@ mod outline;
 mod pack;
 mod query;
 mod reader;
+mod recent;
 mod rescue;
 mod retention;
 mod schema;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::pack::{self, Columns};
 use super::query::{self, Filter};
+use super::recent::Recent;
 use super::schema::{self, meta};
 use super::seal::Seal;
 use super::sum::sum;
@@ -25,6 +26,8 @@ pub struct Reader {
     connections: [Mutex<Connection>; READERS],
     log_id: RwLock<Uuid>,
     seal: Arc<Seal>,
+    /// Where the log is written by this process.
+    recent: Recent,
 }
 
 pub(super) const EVENT: &str = "SELECT e.seq, e.event_id, t.name, s.workspace_id, s.account_id, s.device_id, e.at, \
@@ -39,7 +42,13 @@ impl Reader {
     pub(super) fn at(path: &Path, seal: Arc<Seal>) -> Result<Reader, StoreError> {
         let [a, b] = connect(path)?;
         let log_id = RwLock::new(log_id(&a)?);
-        Ok(Reader { path: path.to_owned(), connections: [Mutex::new(a), Mutex::new(b)], log_id, seal })
+        Ok(Reader {
+            path: path.to_owned(),
+            connections: [Mutex::new(a), Mutex::new(b)],
+            log_id,
+            seal,
+            recent: Recent::default(),
+        })
     }
 
     /// Another file has taken the place of the one that was open.
@@ -55,6 +64,15 @@ impl Reader {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// The events after `seq`, as far as they are still in memory and the first of them is: a way without the disk.
+    pub fn recent_after(&self, seq: u64) -> Vec<Stored> {
+        self.recent.after(seq)
     }
 
     pub(super) fn seal(&self) -> &Arc<Seal> {

@@ -18,7 +18,7 @@ use super::reader::{self, Reader, cursor_sum, place, state_sum};
 use super::retention::Retention;
 use super::seal::Seal;
 use super::snapshot::Snapshots;
-use super::{Batch, Head, Options, StoreError, query, rescue, schema};
+use super::{Batch, Head, Options, StoreError, Stored, query, rescue, schema};
 use crate::event::Event;
 use crate::health::count;
 use crate::hub::Row;
@@ -216,6 +216,7 @@ impl Writer {
         let (mut head, mut last_at) = (self.head, self.last_at);
         let t = self.c.transaction()?;
         let mut numbers = Numbers { scopes: &mut self.scopes, types: &mut self.types, fresh: Vec::new() };
+        let mut appended = Vec::new();
         let mut write = || -> Result<(), rusqlite::Error> {
             for job in self.waiting.iter().take(together) {
                 match job {
@@ -224,7 +225,7 @@ impl Writer {
                             head.seq += 1;
                             last_at = last_at.max(event.created_at);
                             let body = event.render(self.options.dialect);
-                            append(&t, &mut numbers, &seal, event, (head.seq, last_at), &body)?;
+                            appended.push(append(&t, &mut numbers, &seal, event, (head.seq, last_at), body)?);
                         }
                         keep(&t, &seal, batch.rows.iter(), &mut head)?;
                     }
@@ -259,6 +260,7 @@ impl Writer {
             self.overflow.clear();
         }
         self.last_at = last_at;
+        self.reader.recent().append(appended);
         if head != self.head {
             self.head = head;
             self.tell.send_replace(head);
@@ -319,6 +321,7 @@ impl Writer {
         rescue::finish(&path)?;
         self.c = super::connect(&path)?;
         self.reader.reopen()?;
+        self.reader.recent().clear();
         self.read_numbers()?;
         let fresh = reader::extent(&self.c)?;
         self.head = Head { again: self.head.again, ..fresh };
@@ -380,8 +383,8 @@ fn append(
     seal: &Seal,
     event: &Event,
     (seq, at): (u64, Wall),
-    body: &str,
-) -> Result<(), rusqlite::Error> {
+    body: String,
+) -> Result<Stored, rusqlite::Error> {
     let scope = numbers.scope(t, (event.workspace_id, event.connected_account_id, event.device_id))?;
     let event_type = numbers.event_type(t, event.event_type.as_str())?;
     let columns = Columns {
@@ -393,7 +396,7 @@ fn append(
         device_id: event.device_id,
         created_at: at,
     };
-    let (packed, sum) = pack::pack(&columns, event.occurred_at, body, seal);
+    let (packed, sum) = pack::pack(&columns, event.occurred_at, &body, seal);
     t.prepare_cached("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
         seq,
         scope,
@@ -408,7 +411,15 @@ fn append(
         t.prepare_cached("INSERT OR IGNORE INTO odd VALUES (?1, ?2)")?
             .execute(params![event.event_id.as_bytes(), seq])?;
     }
-    Ok(())
+    Ok(Stored {
+        seq,
+        event_id: event.event_id,
+        event_type: event.event_type,
+        account_id: event.connected_account_id,
+        device_id: event.device_id,
+        created_at: at,
+        body,
+    })
 }
 
 fn keep<'a>(

@@ -337,13 +337,17 @@ impl<'a> Session<'a> {
         if self.events.wants(head.seq) {
             let (store, topics) = (self.store.clone(), self.settings.topics.clone());
             let (log_id, code_digits) = (self.log_id, self.settings.code_digits);
-            self.events.read(head.seq, move |after| {
-                let ready = |event: Stored| Ready {
-                    seq: event.seq,
-                    message: topics.event_message(&event, log_id, code_digits),
-                };
-                Ok(store.events_after(after, PAGE)?.into_iter().map(ready).collect())
-            });
+            let ready = move |event: Stored| Ready {
+                seq: event.seq,
+                message: topics.event_message(&event, log_id, code_digits),
+            };
+            let recent = store.recent_after(self.events.read_up_to());
+            if recent.is_empty() {
+                self.events
+                    .read(head.seq, move |after| Ok(store.events_after(after, PAGE)?.into_iter().map(ready).collect()));
+            } else {
+                self.events.take(recent.into_iter().map(ready));
+            }
         }
         self.shown.read_on(head.rev);
     }
