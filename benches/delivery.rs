@@ -152,10 +152,11 @@ async fn latency() {
     for per_second in [100, 1_000] {
         let mut ratios = (Vec::new(), Vec::new());
         for _ in 0..5 {
-            let (alone, published) = (alone(per_second).await, published(per_second).await);
-            let ((a50, a99), (b50, b99)) = (percentiles(alone), percentiles(published));
+            let (alone, (kept, published)) = (alone(per_second).await, published(per_second).await);
+            let ((a50, a99), (k50, k99), (b50, b99)) = (percentiles(alone), percentiles(kept), percentiles(published));
             println!(
-                "latency at {per_second}/s: fdatasync p50 {a50:?} p99 {a99:?}; to PUBLISH p50 {b50:?} p99 {b99:?}"
+                "latency at {per_second}/s: fdatasync p50 {a50:?} p99 {a99:?}; on disk p50 {k50:?} p99 {k99:?}; \
+                 to PUBLISH p50 {b50:?} p99 {b99:?}"
             );
             ratios.0.push(ratio(b50, a50));
             ratios.1.push(ratio(b99, a99));
@@ -194,7 +195,8 @@ async fn alone(per_second: u64) -> Vec<Duration> {
     took
 }
 
-async fn published(per_second: u64) -> Vec<Duration> {
+/// Until each is on disk, and until it is read at the other end.
+async fn published(per_second: u64) -> (Vec<Duration>, Vec<Duration>) {
     let arrived: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let arrives = arrived.clone();
     let broker = Scripted::start(Manners::default(), move |_, _| {
@@ -207,17 +209,22 @@ async fn published(per_second: u64) -> Vec<Duration> {
     publisher.until_state("up connected").await;
     let mut pace = pace(per_second);
     let mut handed = Vec::new();
+    let kept: Arc<Mutex<Vec<Instant>>> = Arc::default();
     for n in 0..times(per_second) {
         pace.tick().await;
         let (event, row) = step(n);
+        let kept = kept.clone();
+        let then = Box::new(move || kept.lock().expect("it lives").push(Instant::now()));
         handed.push(Instant::now());
-        publisher.store.append(Batch { events: vec![event], rows: vec![row], then: None }).expect("it writes");
+        publisher.store.append(Batch { events: vec![event], rows: vec![row], then: Some(then) }).expect("it writes");
     }
     while (arrived.lock().expect("it lives").len() as u64) < times(per_second) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let arrived = arrived.lock().expect("it lives");
-    handed.iter().zip(arrived.iter()).map(|(handed, arrived)| *arrived - *handed).collect()
+    let since = |then: &Mutex<Vec<Instant>>| -> Vec<Duration> {
+        handed.iter().zip(then.lock().expect("it lives").iter()).map(|(handed, then)| *then - *handed).collect()
+    };
+    (since(&kept), since(&arrived))
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {
