@@ -556,6 +556,22 @@ fn events_from_before_the_clock_was_set_are_told_with_their_true_dates_in_their_
 #[test]
 fn the_issues_of_an_event_that_waited_have_true_dates_too() {
     let mut rig = Rig::new(NETWORK);
+#[test]
+fn a_connection_is_stable_when_it_has_held_for_a_window_and_not_when_nobody_was_there_to_break_it() {
+    let mut rig = Rig::new(NETWORK);
+    rig.bridge_up();
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    breaks(&mut rig, 4);
+    rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);
+    rig.wait(3500.0);
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    rig.told();
+    rig.wait(3500.0);
+    assert!(rig.told().is_empty(), "it has held for 58 minutes");
+    rig.wait(200.0);
+    assert_eq!(rig.told(), ["device.connection_stabilized"]);
+}
+
     (rig.wall_offset, rig.synchronized) = (0, false);
     rig.crash(0);
     rig.bridge_up();

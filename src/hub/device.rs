@@ -200,6 +200,7 @@ impl Device {
     }
 
     /// It is not there any more. The caller knows that it was.
+        flaky::begins_to_hold(self, teller);
     pub(super) fn disconnected(&mut self, code: ErrorCode, teller: &mut Teller<'_>) {
         self.connected = false;
         self.error_code = Some(code);

@@ -48,22 +48,18 @@ pub fn lost(device: &mut Device, teller: &mut Teller<'_>) {
         device.flaky.since = Some(teller.now.wall);
         teller.tell(device, EventType::DeviceConnectionBecameFlaky, |_| {});
     }
-    if device.flaky.told {
-        teller.wake(device, Concern::Flaky, now + window);
-    }
 }
 
-/// A restored device gets a whole window from the start.
-pub fn restored(device: &Device, teller: &mut Teller<'_>) {
+/// The window in which it must hold begins: it is there again, or the hub was started again.
+pub fn begins_to_hold(device: &Device, teller: &mut Teller<'_>) {
     if device.flaky.told {
         teller.wake(device, Concern::Flaky, teller.now.mono + teller.settings.flaky.window);
     }
 }
 
-/// A window without a loss is over: steady again, if the device is there at all.
+/// A window without a loss is over: steady again, if the device is there at all. One that is away begins to hold when it is back.
 pub fn due(device: &mut Device, teller: &mut Teller<'_>) -> bool {
     if !device.connected {
-        teller.wake(device, Concern::Flaky, teller.now.mono + teller.settings.flaky.window);
         return false;
     }
     device.flaky = Flaky::default();

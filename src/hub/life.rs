@@ -237,7 +237,7 @@ impl Hub {
             let Some(device) = self.devices.get(&key) else { continue };
             let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
             battery::restored(device, &mut teller);
-            flaky::restored(device, &mut teller);
+            flaky::begins_to_hold(device, &mut teller);
         }
         self.resume_attempts(now, out);
         for key in self.keys(|_| true) {
