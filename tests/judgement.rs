@@ -48,7 +48,10 @@ fn a_device_taken_out_of_the_configuration_is_released_and_one_put_back_is_manag
     rig.hear(ble(1), battery(10));
     assert!(rig.told().is_empty(), "nothing but its presence is told of an unmanaged device");
     rig.configure(DOOR);
-    assert_eq!(rig.told(), ["device.unmanaged.converted_to_managed"]);
+    assert_eq!(rig.told(), ["device.unmanaged.converted_to_managed", "device.low_battery"]);
+    rig.configure("");
+    rig.configure(DOOR);
+    assert_eq!(rig.told(), ["device.converted_to_unmanaged", "device.unmanaged.converted_to_managed"], "low once");
     rig.configure(DOOR);
     rig.restart(1);
     rig.wait(1.0);
@@ -286,6 +289,28 @@ fn a_status_changes_at_once_for_the_worse_and_clearly_for_the_better() {
     }
     let told = rig.log.iter().filter_map(|e| e.details.battery_status).map(|s| format!("{s:?}"));
     assert_eq!(told.collect::<Vec<_>>(), ["Good", "Full", "Low", "Good", "Critical", "Low"]);
+}
+
+#[test]
+fn a_reading_that_never_changes_is_held_against_a_threshold_that_does() {
+    let mut rig = door();
+    rig.hear(ble(1), battery(25));
+    rig.told();
+    let stricter = format!("judgement.low_battery = 0.3\n{DOOR}");
+    rig.configure(&stricter);
+    assert_eq!(rig.told(), ["device.low_battery"]);
+    rig.hear(ble(1), battery(25));
+    rig.restart(1);
+    rig.hear(ble(1), battery(25));
+    assert!(rig.told().is_empty());
+    // And one that was changed while the daemon was away.
+    let mut rig = door();
+    rig.hear(ble(1), battery(25));
+    rig.told();
+    rig.configure_offline(&stricter);
+    rig.restart(1);
+    rig.wait(1.0);
+    assert_eq!(rig.told(), ["device.low_battery"]);
 }
 
 #[test]

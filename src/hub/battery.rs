@@ -116,6 +116,13 @@ pub fn restored(device: &Device, teller: &mut Teller<'_>) {
     }
 }
 
+/// What is known means something else now: the settings are others, or the device has only now become somebody's.
+pub fn again(device: &mut Device, teller: &mut Teller<'_>) -> bool {
+    let before = device.battery.clone();
+    judge(device, teller);
+    before != device.battery
+}
+
 /// "Not low" has held for long.
 pub fn due(device: &mut Device, teller: &mut Teller<'_>) -> bool {
     let BatterySettings { low_threshold, rearm, .. } = teller.settings.battery;
@@ -141,7 +148,8 @@ fn judge(device: &mut Device, teller: &mut Teller<'_>) {
     }
     let battery = &mut device.battery;
     let low = says_low || battery.level.is_some_and(|level| level <= threshold);
-    let news = low && !battery.low_told;
+    // Of an unmanaged device nothing is told: it is news when somebody adopts it.
+    let news = low && !battery.low_told && device.managed;
     if news {
         battery.low_told = true;
         battery.told_at = battery.level;

@@ -60,6 +60,9 @@ impl Hub {
         for key in self.keys(|_| true) {
             self.pump_codes(now, key, out);
         }
+        if before.battery != self.world.settings.battery {
+            self.judge_batteries(now, out);
+        }
         // A device whose declared interval is another is judged anew; the others keep what was learned.
         for key in self.keys(|d| d.origin == Origin::Config) {
             let Some(place) = self.accounts.place(&key) else { continue };
@@ -243,7 +246,19 @@ impl Hub {
         for key in self.keys(|_| true) {
             self.pump_codes(now, key, out);
         }
+        self.judge_batteries(now, out);
         self.accounts.resume(&mut Teller::new(&mut self.world, None, now, out));
+    }
+
+    /// By settings that may be others than those by which they were judged.
+    fn judge_batteries(&mut self, now: Now, out: &mut Output) {
+        for key in self.keys(|_| true) {
+            let Some(device) = self.devices.get_mut(&key) else { continue };
+            let mut teller = Teller::new(&mut self.world, Some(&self.accounts), now, out);
+            if battery::again(device, &mut teller) {
+                teller.keep(device);
+            }
+        }
     }
 
     /// The keys of some devices, in an order that does not change from run to run.
@@ -280,6 +295,7 @@ impl Hub {
 pub(super) fn convert(device: &mut Device, origin: Origin, teller: &mut Teller<'_>) {
     (device.managed, device.origin) = (true, origin);
     teller.tell(device, EventType::DeviceUnmanagedConvertedToManaged, |_| {});
+    battery::again(device, teller);
 }
 
 /// A managed device is managed no longer; it stays known.
