@@ -405,6 +405,34 @@ fn a_noise_that_lasts_for_days_is_told_once_in_each_window() {
 }
 
 #[test]
+fn a_noise_is_told_in_its_window_though_the_clock_was_set_in_between() {
+    let mut rig = door();
+    threshold(&mut rig, draft("night", 70.0, "23:00", "06:00", 60));
+    noise(&mut rig, 80.0, 600.0);
+    // It was noon; a time service says that it is half past eleven at night.
+    rig.wall_offset += 11 * 3_600_000 + 1_800_000;
+    rig.listen(&[ble(1)], 5.0, 180.0);
+    assert_eq!(crossings(&mut rig), ["night"]);
+}
+
+#[test]
+fn what_time_of_day_it_is_nobody_guesses_from_a_clock_that_is_not_set() {
+    let mut rig = in_1970();
+    // Midnight, by a clock that was never set; it is noon.
+    rig.hear(ble(1), [Signal::SoundLevel { decibels: 30.0 }]);
+    threshold(&mut rig, draft("night", 70.0, "23:00", "06:00", 0));
+    noise(&mut rig, 80.0, 60.0);
+    (rig.wall_offset, rig.synchronized) = (NOON, true);
+    noise(&mut rig, 80.0, 60.0);
+    assert!(crossings(&mut rig).is_empty());
+    // At a clock that nobody sets, the guess is all there is.
+    let mut rig = in_1970();
+    threshold(&mut rig, draft("night", 70.0, "23:00", "06:00", 0));
+    noise(&mut rig, 80.0, 130.0);
+    assert_eq!(crossings(&mut rig), ["night"]);
+}
+
+#[test]
 fn thresholds_survive_a_restart_and_a_crossing_that_was_told_is_not_told_again() {
     let mut rig = door();
     threshold(&mut rig, draft("party", 70.0, "00:00", "00:00", 0));

@@ -91,6 +91,11 @@ impl<'a> Teller<'a> {
         (!self.clock.is_unsynchronized()).then_some(self.now.wall)
     }
 
+    /// While the clock may still be set: when it is no longer waited for, and a guess has to do.
+    pub fn date_waits(&self) -> Option<Mono> {
+        self.clock.holds().then(|| self.clock.wait_ends())
+    }
+
     /// A random id for something that is made in this step.
     pub fn new_id(&self) -> Uuid {
         Builder::from_random_bytes(self.now.entropy.to_be_bytes()).into_uuid()

@@ -75,6 +75,10 @@ impl Window {
         }
     }
 
+    pub fn is_always(&self) -> bool {
+        self.starts.time == self.ends.time
+    }
+
     /// The next start or end after `at`.
     pub fn next_edge(&self, at: Wall, place: Tz) -> Wall {
         let zone = self.starts.zone.unwrap_or(place);
