@@ -557,6 +557,22 @@ fn a_connection_that_goes_on_breaking_is_told_as_flaky_once_even_across_a_restar
 }
 
 #[test]
+fn a_connection_is_stable_when_it_has_held_for_a_window_and_not_when_nobody_was_there_to_break_it() {
+    let mut rig = Rig::new(NETWORK);
+    rig.bridge_up();
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    breaks(&mut rig, 4);
+    rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);
+    rig.wait(3500.0);
+    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
+    rig.told();
+    rig.wait(3500.0);
+    assert!(rig.told().is_empty(), "it has held for 58 minutes");
+    rig.wait(200.0);
+    assert_eq!(rig.told(), ["device.connection_stabilized"]);
+}
+
+#[test]
 fn a_device_that_is_lost_with_its_hub_is_not_flaky_for_it() {
     let mut rig = Rig::new(&format!("{DOOR}{NETWORK}"));
     rig.bridge_up();
@@ -609,22 +625,6 @@ fn events_from_before_the_clock_was_set_are_told_with_their_true_dates_in_their_
 #[test]
 fn the_issues_of_an_event_that_waited_have_true_dates_too() {
     let mut rig = Rig::new(NETWORK);
-#[test]
-fn a_connection_is_stable_when_it_has_held_for_a_window_and_not_when_nobody_was_there_to_break_it() {
-    let mut rig = Rig::new(NETWORK);
-    rig.bridge_up();
-    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
-    breaks(&mut rig, 4);
-    rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);
-    rig.wait(3500.0);
-    rig.hear(node(2), [Signal::Node(NodeStatus::Alive)]);
-    rig.told();
-    rig.wait(3500.0);
-    assert!(rig.told().is_empty(), "it has held for 58 minutes");
-    rig.wait(200.0);
-    assert_eq!(rig.told(), ["device.connection_stabilized"]);
-}
-
     (rig.wall_offset, rig.synchronized) = (0, false);
     rig.crash(0);
     rig.bridge_up();
@@ -636,6 +636,19 @@ fn a_connection_is_stable_when_it_has_held_for_a_window_and_not_when_nobody_was_
     let told = rig.last(EventType::ConnectedAccountDisconnected).unwrap();
     let issues: &Vec<Issue> = told.details.connected_account_errors.as_ref().unwrap();
     assert_eq!(issues[0].created_at, Wall(NOON + 10_000).to_string());
+}
+
+#[test]
+fn a_jam_from_before_the_clock_was_set_has_its_true_date() {
+    let mut rig = in_1970();
+    rig.hear(ble(1), [Signal::Lock(LockState::Locked)]);
+    rig.hear(ble(1), [Signal::Lock(LockState::Jammed)]);
+    rig.wait(10.0);
+    (rig.wall_offset, rig.synchronized) = (NOON, true);
+    rig.wait(1.0);
+    let hub = rig.hub.as_ref().unwrap();
+    let since = hub.devices().find(|d| d.key == ble(1)).unwrap().lock.jammed_since;
+    assert_eq!(since, Some(Wall(NOON)));
 }
 
 #[test]

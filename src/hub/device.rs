@@ -167,7 +167,13 @@ impl Device {
     /// The clock was wrong when some of this was dated. True where something was.
     pub(super) fn mend_dates(&mut self, correction: Correction) -> bool {
         let marks = [&mut self.tampered, &mut self.privacy, &mut self.third_party, &mut self.keypad];
-        let others = [&mut self.created_at, &mut self.since, &mut self.battery.read_at, &mut self.flaky.since];
+        let others = [
+            &mut self.created_at,
+            &mut self.since,
+            &mut self.battery.read_at,
+            &mut self.flaky.since,
+            &mut self.lock.jammed_since,
+        ];
         let mut mended = false;
         for date in marks.into_iter().map(|mark| &mut mark.since).chain(others).flatten() {
             mended |= correction.mend(date);
@@ -194,13 +200,13 @@ impl Device {
         if first {
             teller.tell(self, EventType::DeviceAdded, |_| {});
         }
+        flaky::begins_to_hold(self, teller);
         let managed = self.managed;
         let news = if managed { EventType::DeviceConnected } else { EventType::DeviceUnmanagedConnected };
         teller.tell(self, news, |_| {});
     }
 
     /// It is not there any more. The caller knows that it was.
-        flaky::begins_to_hold(self, teller);
     pub(super) fn disconnected(&mut self, code: ErrorCode, teller: &mut Teller<'_>) {
         self.connected = false;
         self.error_code = Some(code);
