@@ -23,6 +23,11 @@ const SHORTEST_DEAF_S: f64 = 1.0;
 /// Adverts over which the mean gap is taken: it is known to a sixth, and a crowd that left is forgotten within as many adverts.
 const PACE_ADVERTS: f64 = 32.0;
 
+/// Devices that were switched on together send together: nothing is heard for most of their interval, and then all of them. The mean gap
+/// says nothing of that; the mean over *time* does, which for gaps at random is twice the mean gap. It remembers a minute, the
+/// longest interval of those that are compared.
+const LULL_S: f64 = 60.0;
+
 /// Devices whose last gaps are compared with the usual ones, each once: were it the last gaps of any, one quick device would be
 /// everybody. Their mean is known to a tenth.
 const LOAD_DEVICES: usize = 32;
@@ -80,6 +85,8 @@ pub struct Adapter {
     /// Whom else it heard last, and when.
     strangers: [Option<(DeviceKey, Mono)>; ENOUGH_TO_COMPARE as usize],
 }
+    /// Half the mean gap over time.
+    lull_s: f64,
 
 impl Adapter {
     pub fn new(name: Arc<str>, now: Mono) -> Adapter {
@@ -99,6 +106,7 @@ impl Adapter {
             strangers: [None; ENOUGH_TO_COMPARE as usize],
         }
     }
+            lull_s: 0.0,
 
     /// Seconds of hearing up to `now`. Only differences mean something.
     pub fn time(&self, now: Mono) -> f64 {
@@ -130,7 +138,7 @@ impl Adapter {
     }
 
     fn patience(&self) -> Duration {
-        let seconds = (CHANCE_GAPS * self.pace_s).max(SHORTEST_DEAF_S);
+        let seconds = (CHANCE_GAPS * self.pace_s.max(self.lull_s)).max(SHORTEST_DEAF_S);
         Duration::from_millis((seconds * 1000.0) as u64)
     }
 
@@ -202,6 +210,7 @@ impl Adapter {
         self.last = now;
         self.awake = true;
         self.able = true;
+            self.lull_s += (gap / 2.0 - self.lull_s) * (gap / LULL_S.max(PACE_ADVERTS * self.lull_s)).min(1.0);
         let ended = std::mem::replace(&mut self.deaf, Deaf::No) == Deaf::Told;
         self.hears_again |= ended;
         ended

@@ -180,6 +180,37 @@ fn few_slow_devices_do_not_make_an_adapter_deaf() {
 }
 
 #[test]
+fn devices_that_send_together_make_no_adapter_deaf_in_between() {
+    let all: Vec<u8> = (1..=30).collect();
+    let mut room = Room::with(30);
+    // Switched on by the same switch: all of them every ten seconds, within half a second.
+    let send = |room: &mut Room, devices: &[u8], seconds: u64| {
+        for _ in 0..seconds / 10 {
+            let begin = room.now;
+            for device in devices {
+                room.advance(begin + u64::from(*device) * 15);
+                room.heard(key(*device), 0);
+            }
+            room.advance(begin + 10_000);
+        }
+    };
+    send(&mut room, &all, 3600);
+    room.said();
+    let left = room.now / 1000;
+    send(&mut room, &all[1..], 120);
+    assert!(
+        matches!(room.said[..], [(at, device, Some(DEVICE))] if device == key(1) && at - left <= 60),
+        "{:?}",
+        room.said
+    );
+    // And their common silence is still the adapter's.
+    room.said();
+    room.silence(100);
+    send(&mut room, &all[1..], 60);
+    assert_eq!(room.said(), []);
+}
+
+#[test]
 fn a_device_that_speaks_only_when_something_happens_is_never_lost_by_silence() {
     let mut room = Room::with(4);
     room.judge.heard(key(4), &link(0), true, Mono(0));
