@@ -37,6 +37,10 @@ const LOAD_DEVICES: usize = 32;
 const LOAD_SIGMA: f32 = 0.5;
 const LOAD_SIGMAS: f32 = 3.0;
 
+/// Devices whose gaps must agree before nobody learns from his own what all of them suffer: sixteen know it to an eighth. Of a few, one
+/// that left just now would be a good part.
+const LOAD_WITNESSES: u16 = 16;
+
 /// One device's gap counts for this many more missed slots at most: a device that fades alone must not look like a crowd's trouble.
 const LOAD_MISSED_MAX: f32 = 4.0;
 
@@ -81,12 +85,12 @@ pub struct Adapter {
     awake: bool,
     /// Mean seconds between adverts; 0 while unknown.
     pace_s: f64,
+    /// Half the mean gap over time.
+    lull_s: f64,
     load: Load,
     /// Whom else it heard last, and when.
     strangers: [Option<(DeviceKey, Mono)>; ENOUGH_TO_COMPARE as usize],
 }
-    /// Half the mean gap over time.
-    lull_s: f64,
 
 impl Adapter {
     pub fn new(name: Arc<str>, now: Mono) -> Adapter {
@@ -102,11 +106,11 @@ impl Adapter {
             last: now,
             awake: false,
             pace_s: 0.0,
+            lull_s: 0.0,
             load: Load::default(),
             strangers: [None; ENOUGH_TO_COMPARE as usize],
         }
     }
-            lull_s: 0.0,
 
     /// Seconds of hearing up to `now`. Only differences mean something.
     pub fn time(&self, now: Mono) -> f64 {
@@ -206,11 +210,11 @@ impl Adapter {
         self.settle(now);
         if self.awake {
             self.pace_s += (gap - self.pace_s) / PACE_ADVERTS;
+            self.lull_s += (gap / 2.0 - self.lull_s) * (gap / LULL_S.max(PACE_ADVERTS * self.lull_s)).min(1.0);
         }
         self.last = now;
         self.awake = true;
         self.able = true;
-            self.lull_s += (gap / 2.0 - self.lull_s) * (gap / LULL_S.max(PACE_ADVERTS * self.lull_s)).min(1.0);
         let ended = std::mem::replace(&mut self.deaf, Deaf::No) == Deaf::Told;
         self.hears_again |= ended;
         ended
@@ -228,10 +232,20 @@ impl Adapter {
     }
 
     /// The device of this number was heard again, `missed` slots after the last; `share` of its adverts are usually heard.
-    pub fn gap(&mut self, device: u32, missed: u32, share: f32) {
+    /// Says how many slots of those are the device's own: the rest everybody misses now.
+    pub fn gap(&mut self, device: u32, missed: u32, share: f32) -> f32 {
         let usual = 1.0 / share;
         let slots = (1.0 + missed as f32).min(usual + LOAD_MISSED_MAX);
         self.load.set(device, Some(Gap { slots: Gap::parts(slots), usual: Gap::parts(usual) }));
+        match self.clearness() {
+            1.0 => 1.0 + missed as f32,
+            clearness => slots * clearness,
+        }
+    }
+
+    /// The share of what it usually hears that it hears now.
+    fn clearness(&self) -> f32 {
+        if self.load.count < LOAD_WITNESSES { 1.0 } else { self.load.clearness }
     }
 
     pub fn able(&mut self, able: bool, now: Mono) {
@@ -286,13 +300,14 @@ struct Load {
     slots: u32,
     usual: u32,
     count: u16,
-    /// See [`Adapter::speed`].
+    /// See [`Adapter::speed`] and [`Adapter::clearness`].
     speed: f64,
+    clearness: f32,
 }
 
 impl Default for Load {
     fn default() -> Load {
-        Load { gaps: [None; LOAD_DEVICES], slots: 0, usual: 0, count: 0, speed: 1.0 }
+        Load { gaps: [None; LOAD_DEVICES], slots: 0, usual: 0, count: 0, speed: 1.0, clearness: 1.0 }
     }
 }
 
@@ -305,15 +320,15 @@ impl Load {
         if let Some(gap) = gap {
             (self.slots, self.usual, self.count) = (self.slots + gap.slots, self.usual + gap.usual, self.count + 1);
         }
-        self.speed = self.speed();
+        (self.speed, self.clearness) = self.judged();
     }
 
-    fn speed(&self) -> f64 {
+    fn judged(&self) -> (f64, f32) {
         let (n, slots, usual) = (f32::from(self.count), self.slots as f32 / PARTS, self.usual as f32 / PARTS);
         if self.count < ENOUGH_TO_COMPARE as u16 || slots <= usual * (1.0 + LOAD_SIGMAS * LOAD_SIGMA / n.sqrt()) {
-            return 1.0;
+            return (1.0, 1.0);
         }
         let share = |slots: f32| f64::from(n / slots).min(0.99);
-        (1.0 - share(slots)).ln() / (1.0 - share(usual)).ln()
+        ((1.0 - share(slots)).ln() / (1.0 - share(usual)).ln(), usual / slots)
     }
 }

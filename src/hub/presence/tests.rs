@@ -285,6 +285,29 @@ fn what_everybody_misses_is_nobodys_silence() {
 }
 
 #[test]
+fn what_everybody_misses_for_a_while_is_nobodys_own_loss() {
+    let mut room = Room::with(40);
+    let all: Vec<u8> = (1..=40).collect();
+    room.hears(&all, &[0], 1200);
+    let loss = |room: &Room| room.judge.explain(&key(1), Mono(room.now)).map_or(1.0, |e| e.adapters[0].loss);
+    let before = loss(&room);
+    // Half of all adverts drown, for half an hour.
+    let mut dice = 1u64;
+    for _ in 0..900 {
+        let begin = room.now;
+        for n in &all {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            room.advance(begin + u64::from(*n) * 20);
+            if dice >> 63 == 1 {
+                room.heard(key(*n), 0);
+            }
+        }
+        room.advance(begin + 2000);
+    }
+    assert!(loss(&room) < before + 0.2, "{before} {}", loss(&room));
+}
+
+#[test]
 fn a_device_that_quickened_as_it_left_is_still_told_as_lost() {
     let mut room = Room::with(4);
     room.hears(&[1, 2, 3, 4], &[0], 60);

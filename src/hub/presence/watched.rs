@@ -40,6 +40,8 @@ pub struct Ear {
     pub any: f64,
     /// The same in the adapter's evidence: silence counts from here.
     pub silent_from: f64,
+    /// Slots that were taken for what all adverts suffer, and not counted yet: less than one.
+    carried: f32,
     /// It is one of the devices by whose common silence the adapter is judged.
     compared: bool,
 }
@@ -200,6 +202,7 @@ impl Watched {
 
     fn begin_slot(&mut self, adapters: &[Adapter], now: Mono) {
         for ear in &mut self.ears {
+            carried: 0.0,
             ear.slot = adapters[usize::from(ear.adapter)].time(now);
         }
     }
@@ -262,13 +265,17 @@ impl Watched {
         ear.heard = time;
         let missed = ((since / interval).round() as u32).max(1) - 1;
         let share = ear.loss.share();
-        adapters[usize::from(ear.adapter)].gap(self.number, missed, share);
+        // What everybody misses now, quick devices would learn sooner than slow ones, so that nothing usual was left to hold it against.
+        let own = adapters[usize::from(ear.adapter)].gap(self.number, missed, share);
         if self.rhythm.run_gaps() <= 1 {
             ear.before_run = ear.loss;
         }
         // A fade says nothing about the losses outside of it.
-        if missed == 0 || missed as f32 * -(1.0 - share).ln() < SURPRISE_NATS {
-            ear.loss.heard_after(missed);
+        let own_missed = missed as f32 * own / (1.0 + missed as f32);
+        if missed == 0 || own_missed * -(1.0 - share).ln() < SURPRISE_NATS {
+            let slots = own + ear.carried;
+            ear.loss.heard_after((slots as u32).max(1) - 1);
+            ear.carried = slots - slots.floor().max(1.0);
         }
     }
 
@@ -323,6 +330,7 @@ impl Watched {
         let ears = self.ears.iter().map(|e| {
             let (heard, missed) = e.loss.counts();
             StoredEar { adapter: adapters[usize::from(e.adapter)].name.to_string(), heard, missed }
+                    carried: 0.0,
         });
         Model {
             interval_s: if self.rhythm.known() { self.rhythm.interval() } else { 0.0 },
