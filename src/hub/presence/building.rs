@@ -23,6 +23,9 @@ const MEMORY_DEVICE_DAYS: f64 = 60.0;
 /// Devices that slow down before the others are expected to.
 const SLOW_TO_BELIEVE: u32 = 2;
 
+/// Slow intervals that are kept: as many are expected of others as were seen often enough, and some may be corrected.
+const SLOWEST: usize = 8;
+
 /// A device that did not slow down within so many mean times to it is of another kind: e^-6.
 const SLOW_MEAN_TIMES: f64 = 6.0;
 
@@ -42,10 +45,10 @@ pub struct Building {
     beyond_s: f64,
     slots: f64,
     heard: f64,
-    /// Devices that have slowed down, the time it took them together, and the slowest interval.
+    /// Devices that have slowed down, the time it took them together, and the slowest of their intervals, in order.
     slowed: u32,
     slowed_after_s: f64,
-    slowest_s: f32,
+    slowest_s: [f32; SLOWEST],
 }
 
 impl Building {
@@ -61,7 +64,7 @@ impl Building {
             self.heard,
             self.slowed_after_s,
         ];
-        if all.into_iter().all(sane) && self.slowest_s.is_finite() { self } else { Building::default() }
+        if all.into_iter().chain(self.slowest_s.map(f64::from)).all(sane) { self } else { Building::default() }
     }
 
     /// Whether the difference is worth a write.
@@ -93,7 +96,18 @@ impl Building {
     pub fn slowed(&mut self, interval: f32, after_s: f32) {
         self.slowed += 1;
         self.slowed_after_s += f64::from(after_s);
-        self.slowest_s = self.slowest_s.max(interval);
+        if let Some(least) = self.slowest_s.last_mut() {
+            *least = least.max(interval);
+        }
+        self.slowest_s.sort_by(|a, b| b.total_cmp(a));
+    }
+
+    /// What was taken for the interval of a device that slowed down was a multiple of it.
+    pub fn slow_corrected(&mut self, mistaken: f32, interval: f32) {
+        if let Some(place) = self.slowest_s.iter_mut().find(|s| **s == mistaken) {
+            *place = interval;
+        }
+        self.slowest_s.sort_by(|a, b| b.total_cmp(a));
     }
 
     /// Whether devices fade here, or chance made a few gaps look like it: a Poisson tail, by its first term.
@@ -129,9 +143,10 @@ impl Building {
         ((n * (p.powf(-1.0 / n) - 1.0) / rate) as f32).min(FADE_LONGEST_S)
     }
 
-    /// The slower interval to expect of a device that was heard for `seconds` without slowing down.
+    /// The slower interval to expect (so many devices have had one as slow) of a device that was heard for `seconds` without slowing down.
     pub fn slow_interval(&self, seconds: f32) -> Option<f32> {
         let mean = self.slowed_after_s / f64::from(self.slowed.max(1));
-        (self.slowed >= SLOW_TO_BELIEVE && f64::from(seconds) < SLOW_MEAN_TIMES * mean).then_some(self.slowest_s)
+        (self.slowed >= SLOW_TO_BELIEVE && f64::from(seconds) < SLOW_MEAN_TIMES * mean)
+            .then_some(self.slowest_s[SLOW_TO_BELIEVE as usize - 1])
     }
 }

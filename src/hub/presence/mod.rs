@@ -148,7 +148,7 @@ impl Judge {
     fn found(&mut self, at: u32, now: Mono) {
         let Some(watched) = self.devices.at_mut(at) else { return };
         watched.present = true;
-        watched.lost_with_hub = false;
+        (watched.lost_with_hub, watched.lost_after_s) = (false, 0.0);
         watched.compare(&watched.patiences(&self.building), &mut self.adapters, now);
         watched.due = self.queue.push(now, LOOK_EVERY, at);
     }
@@ -206,6 +206,7 @@ impl Judge {
                 }
                 None => {
                     verdicts.push((key, Some(ErrorCode::DeviceDisconnected)));
+                    self.devices.at_mut(at).into_iter().for_each(|watched| watched.lost_after_s = silent.as_secs_f32());
                     self.lost(at, now);
                 }
             }

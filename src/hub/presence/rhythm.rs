@@ -51,6 +51,10 @@ const MUCH_SLOWER: f32 = 2.5;
 /// Single gaps that make an interval the device's own: as many as it is smoothed over.
 const ESTABLISHED: u32 = 16;
 
+/// Of an interval that is a multiple of the true one, taken for it because the single ones were lost, the multiple is hardly more than
+/// three: of four gaps at 65 % loss, all are longer once in 170 times.
+const MULTIPLE: f32 = 3.5;
+
 /// Two intervals this near, by ratio, are one slow rhythm and its jitter.
 const NEARLY: f32 = 0.8;
 
@@ -72,6 +76,9 @@ pub struct Rhythm {
     /// The slowest rhythm remembered, and for how long still.
     slow: f32,
     slow_left: f32,
+    /// The same as it was before the present interval was taken for a slow one, until that is established: it may be a multiple of the
+    /// true one.
+    kept: Option<(f32, f32)>,
     /// Gaps learned from, up to where the number matters.
     gaps: u32,
     /// Single gaps at this interval, up to where the number matters.
@@ -96,6 +103,7 @@ pub struct Run {
     /// The last gaps that are multiples of one interval, the shortest of them.
     beat: u32,
     beat_nats: f32,
+    beat_s: f32,
     shortest: f32,
     /// The shortest of all.
     least: f32,
@@ -116,14 +124,21 @@ pub enum Beat {
     Late { missed: u32 },
     /// The run is a new, slower rhythm, the `first` one remembered; what its gaps taught about losses is void.
     Slower { first: bool },
-    /// The interval is shorter than it was taken for; with only the first gaps known, losses were counted wrong too.
-    Quicker { at_first: bool },
+    /// The interval is shorter than it was taken for; with only the first gaps known, losses were counted wrong too. `instead` of one that
+    /// was taken for a slow rhythm.
+    Quicker { at_first: bool, instead: Option<f32> },
 }
 
 impl Run {
     /// Too long for losses, and without the beat that a slower rhythm has even when it does not last to be learned.
-    pub fn is_fade(&self) -> bool {
-        self.surprising && !(self.beat >= 2 && self.beat + 1 >= self.gaps)
+    pub fn is_fade(&self, share: f32) -> bool {
+        self.surprising && !self.may_be_slower(share)
+    }
+
+    /// A slower rhythm: it has the beat, and what that leaves to losses they explain.
+    fn may_be_slower(&self, share: f32) -> bool {
+        let missed = self.beat_s / self.shortest - self.beat as f32;
+        self.beat >= 2 && self.beat + 1 >= self.gaps && missed * -(1.0 - share).ln() < SURPRISE_NATS / 2.0
     }
 }
 
@@ -176,12 +191,23 @@ impl Rhythm {
         (self.early, self.early_s) = (0, 0.0);
     }
 
-    /// It was away for `gap`, or seemed so: that may have been its first gap in a slower rhythm, and is no fade.
-    pub fn returned(&mut self, gap: f32, share: f32) {
+    /// It was away for `gap`, or seemed so: that may have been its first gap in a slower rhythm. A fade it was only where that is
+    /// likelier (`at_once`).
+    pub fn returned(&mut self, gap: f32, at_once: bool, share: f32) {
         self.interrupt();
         if self.interval > 0.0 && (SINGLE * self.interval..=FADE_LONGEST_S).contains(&gap) {
             let nats = (gap / self.interval).round() * -(1.0 - share).ln();
-            self.run = Run { gaps: 1, nats, beat: 1, beat_nats: nats, shortest: gap, least: gap, ..Run::default() };
+            self.run = Run {
+                gaps: 1,
+                seconds: gap,
+                nats,
+                beat: 1,
+                beat_nats: nats,
+                beat_s: gap,
+                shortest: gap,
+                least: gap,
+                surprising: at_once && nats > SURPRISE_NATS,
+            };
         }
     }
 
@@ -209,6 +235,12 @@ impl Rhythm {
             }
         }
         if self.early(since_slot) {
+            if gap >= SAME_ADVERT_S && since_slot >= ODD * self.interval {
+                self.singles = self.singles.saturating_sub(1);
+                if self.is_odd(since_slot) {
+                    return self.quicken();
+                }
+            }
             return Beat::Early;
         }
         if self.is_odd(since_slot) {
@@ -232,6 +264,9 @@ impl Rhythm {
                 self.interval += (since_slot - self.interval) * SMOOTHING;
             }
             self.singles = (self.singles + 1).min(ESTABLISHED);
+            if self.established() {
+                self.kept = None;
+            }
             let ended = std::mem::take(&mut self.run);
             return Beat::On { missed, ended };
         }
@@ -245,9 +280,10 @@ impl Rhythm {
         // Of two gaps on one beat, the longer is a multiple of the shorter.
         let beats = gap.max(run.shortest) / gap.min(run.shortest);
         if run.beat == 0 || (beats - beats.round()).abs() > OFF_BEAT {
-            (run.beat, run.shortest, run.beat_nats) = (0, gap, 0.0);
+            (run.beat, run.shortest, run.beat_nats, run.beat_s) = (0, gap, 0.0, 0.0);
         }
         run.beat += 1;
+        run.beat_s += gap;
         run.beat_nats += nats;
         run.shortest = run.shortest.min(gap);
         run.gaps += 1;
@@ -268,6 +304,7 @@ impl Rhythm {
             let much = self.interval > MUCH_SLOWER * old;
             let first = self.slow_left <= 0.0 && self.established() && much;
             if self.established() {
+                self.kept = Some((self.slow, self.slow_left));
                 self.remember_slow(self.interval);
             }
             (self.singles, self.odd, self.early_least) = (0, 0.0, 0.0);
@@ -287,14 +324,24 @@ impl Rhythm {
     fn quicken(&mut self) -> Beat {
         // Losses were counted by an interval that never was one.
         let at_first = self.gaps <= FIRST_GAPS || self.odd > ODD_SHARE;
+        let was = self.interval;
+        self.interval = self.early_least.max(SAME_ADVERT_S);
+        let mut instead = None;
         if self.established() {
+            self.remember_slow(was);
+            self.kept = None;
+        } else if let Some(kept) = self.kept.take()
+            && was < MULTIPLE * self.interval
+        {
+            instead = Some(self.slow);
+            (self.slow, self.slow_left) = kept;
             self.remember_slow(self.interval);
+            self.kept = Some(kept);
         }
         self.singles = 0;
-        self.interval = self.early_least.max(SAME_ADVERT_S);
         (self.odd, self.early_least) = (0.0, 0.0);
         self.interrupt();
-        Beat::Quicker { at_first }
+        Beat::Quicker { at_first, instead }
     }
 
     fn established(&self) -> bool {

@@ -341,6 +341,69 @@ fn a_device_that_slows_down_far_is_lost_once_and_not_at_every_advert() {
     assert_eq!(room.said(), [], "it may slow down again");
 }
 
+/// Hears the first device after each of these gaps, and the others all the time.
+fn after_gaps(room: &mut Room, gaps: &[u64]) {
+    for gap in gaps {
+        room.hears(&[2, 3, 4], &[0], *gap);
+        room.heard(key(1), 0);
+    }
+}
+
+#[test]
+fn a_multiple_of_a_slow_interval_that_was_taken_for_it_is_not_remembered() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    // Every 14 s from now on, a good half of it heard, and just in the beginning never two in a row.
+    after_gaps(&mut room, &[28, 56, 28, 28, 56]);
+    let slow = |room: &Room| room.judge.explain(&key(1), Mono(room.now)).and_then(|e| e.slow_interval_s).unwrap_or(0.0);
+    assert!((27.0..29.0).contains(&slow(&room)), "{}", slow(&room));
+    for _ in 0..20 {
+        after_gaps(&mut room, &[14, 14, 28, 14, 42]);
+    }
+    assert!((13.0..15.0).contains(&slow(&room)), "{}", slow(&room));
+    assert_eq!(room.judge.explain(&key(1), Mono(room.now)).and_then(|e| e.interval_s).map(f32::round), Some(14.0));
+}
+
+#[test]
+fn a_slow_rhythm_is_remembered_though_it_did_not_last() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    after_gaps(&mut room, &[12; 6]);
+    room.hears(&[1, 2, 3, 4], &[0], 120);
+    let slow = room.judge.explain(&key(1), Mono(room.now)).and_then(|e| e.slow_interval_s);
+    assert_eq!(slow.map(f32::round), Some(12.0));
+}
+
+#[test]
+fn who_is_back_as_soon_as_he_was_lost_had_faded_and_the_others_may_fade_too() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    room.said();
+    let before = room.patience(2);
+    after_gaps(&mut room, &[40]);
+    assert_eq!(room.said(), [(key(1), Some(DEVICE)), (key(1), None)]);
+    room.hears(&[1, 2, 3, 4], &[0], 10);
+    assert!(room.patience(2) > 2.0 * before, "{} {before}", room.patience(2));
+    // Who was really away says nothing of fades.
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    after_gaps(&mut room, &[400]);
+    room.hears(&[1, 2, 3, 4], &[0], 10);
+    assert_eq!(room.patience(2), before);
+}
+
+#[test]
+fn a_fade_in_which_something_is_heard_now_and_then_is_one() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    let before = room.patience(2);
+    // The last gap is a multiple of the one before, as every other is by chance.
+    after_gaps(&mut room, &[14, 4, 20]);
+    room.hears(&[1, 2, 3, 4], &[0], 10);
+    assert_eq!(room.said().len(), 4);
+    assert!(room.patience(2) > 2.0 * before, "{} {before}", room.patience(2));
+}
+
 #[test]
 fn one_long_gap_before_it_leaves_makes_a_device_wait_no_longer_than_ten_minutes() {
     let mut room = Room::with(4);

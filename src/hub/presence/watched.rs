@@ -55,6 +55,8 @@ pub struct Watched {
     pub present: bool,
     /// Told as lost with its adapter, and to be taken back with it.
     pub lost_with_hub: bool,
+    /// The silence for which it was lost by itself; 0 for one that is there, or was lost otherwise.
+    pub lost_after_s: f32,
     pub irregular: bool,
     pub rhythm: Rhythm,
     /// The last advert was one of the rhythm, so that the slots before it can be counted.
@@ -98,6 +100,7 @@ impl Watched {
             declared: declared.map(|d| d.as_secs_f32().max(1.0)),
             present,
             lost_with_hub: false,
+            lost_after_s: 0.0,
             irregular: false,
             rhythm: Rhythm::default(),
             sure: false,
@@ -157,7 +160,10 @@ impl Watched {
                 self.learn(n, time, adapters, building, now);
             } else {
                 let ear = &self.ears[n];
-                self.rhythm.returned((time - ear.any) as f32, ear.loss.share());
+                let gap = (time - ear.any) as f32;
+                // Who is back within as long again as it took to lose him was hardly away.
+                let at_once = gap < 2.0 * self.lost_after_s;
+                self.rhythm.returned(gap, at_once, ear.loss.share());
                 self.begin_slot(adapters, now);
                 self.ears[n].heard = time;
             }
@@ -196,13 +202,13 @@ impl Watched {
             slot: time,
             any: time,
             silent_from: adapters[usize::from(adapter)].evidence(now),
+            carried: 0.0,
             compared: false,
         });
     }
 
     fn begin_slot(&mut self, adapters: &[Adapter], now: Mono) {
         for ear in &mut self.ears {
-            carried: 0.0,
             ear.slot = adapters[usize::from(ear.adapter)].time(now);
         }
     }
@@ -231,8 +237,14 @@ impl Watched {
                         }
                         self.ears.iter_mut().for_each(|e| e.loss = e.before_run);
                     }
-                    Beat::Quicker { at_first: true } => self.ears.iter_mut().for_each(|e| e.loss = Loss::default()),
-                    Beat::Quicker { .. } => {}
+                    Beat::Quicker { at_first, instead } => {
+                        if let Some(mistaken) = instead {
+                            building.slow_corrected(mistaken, self.rhythm.interval());
+                        }
+                        if at_first {
+                            self.ears.iter_mut().for_each(|e| e.loss = Loss::default());
+                        }
+                    }
                 }
                 if beat != Beat::Early {
                     self.begin_slot(adapters, now);
@@ -280,7 +292,7 @@ impl Watched {
     }
 
     fn run_ended(&mut self, run: &Run, ear: &Ear, building: &mut Building) {
-        if run.is_fade() {
+        if run.is_fade(ear.loss.share()) {
             let interval = self.rhythm.slowest();
             let explained = ear.loss.need(f64::from(-SURPRISE_NATS).exp(), NEED_MAX);
             building.faded(run, explained as f32 * interval, self.rhythm.interval());
@@ -318,6 +330,7 @@ impl Watched {
                     slot: 0.0,
                     any: 0.0,
                     silent_from: 0.0,
+                    carried: 0.0,
                     compared: false,
                 }
             })
@@ -330,7 +343,6 @@ impl Watched {
         let ears = self.ears.iter().map(|e| {
             let (heard, missed) = e.loss.counts();
             StoredEar { adapter: adapters[usize::from(e.adapter)].name.to_string(), heard, missed }
-                    carried: 0.0,
         });
         Model {
             interval_s: if self.rhythm.known() { self.rhythm.interval() } else { 0.0 },
