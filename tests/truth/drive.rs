@@ -48,9 +48,28 @@ impl Hub<'_> {
                     Some(ErrorCode::HubDisconnected) => Told::HubDisconnected,
                     Some(_) => Told::Disconnected,
                 };
+                self.show_why(due, self.devices[&key], told);
                 self.tell(due, self.devices[&key], told);
             }
         }
+    }
+
+    /// With `TRUTH_WHY` set: why a device was lost, and after how long; or that it is there.
+    fn show_why(&self, at: u64, device: usize, told: Told) {
+        if told != Told::Disconnected || std::env::var_os("TRUTH_WHY").is_none() {
+            return;
+        }
+        let (t, truth) = (at as f64 / 1000.0, &self.trace.devices[device]);
+        let left = truth.here.iter().map(|here| here.1).rfind(|left| *left <= t);
+        let after = match left {
+            Some(left) if !truth.here.iter().any(|here| here.0 <= t && t < here.1) => {
+                format!("{:.0} s after", t - left)
+            }
+            _ => "FALSE".into(),
+        };
+        let why = self.judge.explain(&key(device), Mono(at - self.booted));
+        let (name, seed) = (self.trace.regime.name, self.trace.seed);
+        println!("{name}/{seed} {t:.0}: device {device} {after}: {truth:?}\n  {why:?}");
     }
 
     fn watch_all(&mut self) {
@@ -105,7 +124,7 @@ pub fn judge(trace: &Trace) -> Vec<Said> {
 /// The same as a capture, as `portcullis record` would have written it.
 fn capture(trace: &Trace) -> String {
     let mut text = String::from("{\"portcullis_capture\":1,\"start\":\"2026-01-01T00:00:00Z\"}\n");
-    let mut packet = vec![0u8; trace.devices.len()];
+    let mut packet = vec![0u8; 1 << 16];
     for (at, what) in &trace.log {
         let at = *at as f64 / 1000.0;
         let line = match *what {

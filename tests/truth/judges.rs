@@ -1,21 +1,26 @@
 //! Who is compared: our judge, one that knows each device's interval and losses, and Home Assistant's.
 
 use super::score::{Said, Told};
-use super::trace::{Trace, What};
+use super::trace::{Device, Lasts, Trace, What};
 
 /// The knowing judge's chance of calling one silent gap a departure.
 const MISS: f64 = 1e-9;
+
+/// How long the knowing judge waits for a device.
+pub fn patience(trace: &Trace, device: &Device) -> f64 {
+    let misses = (MISS.ln() / (1.0 - device.heard).ln()).ceil();
+    let fade = trace.regime.fade.or(trace.regime.dark).map_or(0.0, |(often, _)| match often.lasts {
+        Lasts::Exponential(mean) => 6.0 * mean,
+        Lasts::Uniform(_, most) => most,
+    });
+    misses * device.slow + fade + trace.regime.once_in
+}
 
 /// Knows every device's slowest interval and average loss, the fades' length, and when the hub was deaf.
 pub fn oracle(trace: &Trace) -> Vec<Said> {
     let mut said = Vec::new();
     for (n, device) in trace.devices.iter().enumerate() {
-        let misses = (MISS.ln() / (1.0 - device.heard).ln()).ceil();
-        let fade = trace.regime.fade.or(trace.regime.dark).map_or(0.0, |(often, _)| match often.lasts {
-            super::trace::Lasts::Exponential(mean) => 6.0 * mean,
-            super::trace::Lasts::Uniform(_, most) => most,
-        });
-        let timeout = misses * device.slow + fade;
+        let timeout = patience(trace, device);
         let heard: Vec<f64> = heard(trace, n).collect();
         let Some(first) = heard.first() else { continue };
         said.push((*first, n, Told::Connected));

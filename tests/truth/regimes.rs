@@ -123,6 +123,36 @@ pub fn others() -> Vec<Regime> {
             beyond: Some("the first in the building to be silent for a minute looks like one that left"),
             ..wide.clone()
         },
+        Regime { name: "rain", rain: 200.0, ..wide.clone() },
+        Regime {
+            name: "an hour of rain",
+            noise: Some((often(7200.0, Uniform(3000.0, 4200.0)), 0.7)),
+            fair: false,
+            ..wide.clone()
+        },
+        Regime { name: "two kinds", other: Some((0.5, (20.0, 40.0))), interval: (0.5, 2.0), ..wide.clone() },
+        Regime { name: "in step", interval: (10.0, 10.0), in_step: true, ..wide.clone() },
+        Regime { name: "in step stalls", interval: (5.0, 5.0), in_step: true, stall, ..wide.clone() },
+        // The filter hides the interval behind its own.
+        Regime { name: "filtered", once_in: 10.0, fair: false, ..wide.clone() },
+        Regime { name: "filtered stalls", once_in: 5.0, fair: false, stall, ..wide.clone() },
+        Regime { name: "off and on again", stall: Some(often(600.0, Uniform(2.0, 8.0))), off: true, ..wide.clone() },
+        Regime { name: "gone with the stall", stall, leaves_with_stall: true, ..wide.clone() },
+        Regime {
+            name: "gone with the restart",
+            restart: Some(often(2700.0, Uniform(5.0, 60.0))),
+            leaves_with_stall: true,
+            ..wide.clone()
+        },
+        Regime { name: "glimpses", stay: 600.0, glimpses: 0.5, ..wide.clone() },
+        Regime {
+            name: "trains",
+            interval: (20.0, 40.0),
+            burst: Some((1.0, 4)),
+            apart: 0.5,
+            fair: false,
+            ..wide.clone()
+        },
         Regime { name: "slow stalls", interval: (8.0, 12.0), heard: (0.5, 0.8), stall, ..PLAIN },
         Regime {
             name: "idling restarts",
@@ -135,6 +165,8 @@ pub fn others() -> Vec<Regime> {
     ]
 }
 
+pub const DRAWN: &str = "drawn";
+
 /// A regime drawn by chance: all that a building may be, in any mixture.
 pub fn drawn(seed: u64) -> Regime {
     let mut dice = Dice::new(&format!("a building/{seed}"));
@@ -143,7 +175,7 @@ pub fn drawn(seed: u64) -> Regime {
     let worst = dice.uniform((0.3, 0.9));
     let interval = (quickest, (quickest * dice.uniform((1.0, 6.0))).min(20.0));
     let mut regime = Regime {
-        name: "drawn",
+        name: DRAWN,
         devices: log(&mut dice, 1.0, 60.0) as usize,
         interval,
         heard: (worst, dice.uniform((worst, 0.98))),

@@ -1,5 +1,6 @@
 //! Holds what a judge told against the truth, as the yardstick does.
 
+use super::judges::patience;
 use super::trace::Trace;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Score {
     pub hub: usize,
     pub stutters: usize,
     pub missed: usize,
+    /// Of those missed: away for less than twice the knowing judge's patience, so that no bar on delays asks for a word in time.
+    pub brief: usize,
     pub delays: Vec<f64>,
     pub back: Vec<f64>,
 }
@@ -46,7 +49,10 @@ impl Score {
                 let (left, back) = (here.1, device.here.get(i + 1).map_or(f64::INFINITY, |h| h.0));
                 match mine.iter().find(|s| s.2 == Told::Disconnected && left - 1.0 <= s.0 && s.0 < back) {
                     Some(told) => score.delays.push(told.0 - left),
-                    None => score.missed += 1,
+                    None => {
+                        score.missed += 1;
+                        score.brief += usize::from(back - left < 2.0 * patience(trace, device));
+                    }
                 }
                 if back < trace.end {
                     let again = mine.iter().find(|s| s.2 == Told::Connected && s.0 >= back - 1.0);
@@ -63,6 +69,7 @@ impl Score {
         self.hub += other.hub;
         self.stutters += other.stutters;
         self.missed += other.missed;
+        self.brief += other.brief;
         self.delays.extend(other.delays);
         self.back.extend(other.back);
     }

@@ -94,6 +94,20 @@ pub struct Regime {
     pub noise: Option<(Often, f64)>,
     /// An advert is followed by copies of it, so often and so many.
     pub burst: Option<(f64, u32)>,
+    /// Seconds between an advert and its copies.
+    pub apart: f64,
+    /// This share of the devices is of another kind, with intervals of its own.
+    pub other: Option<(f64, (f64, f64))>,
+    /// All devices send with the same interval, and were switched on by the same switch.
+    pub in_step: bool,
+    /// The adapter reports a device once in so many seconds at most.
+    pub once_in: f64,
+    /// From the middle of the day on, so many adverts of strangers a second, each of them heard a few times.
+    pub rain: f64,
+    /// A device leaves just as the adapter falls silent, or the daemon stops.
+    pub leaves_with_stall: bool,
+    /// This share of the returns is for one advert only.
+    pub glimpses: f64,
     /// The first adapter hears nothing. With `off` it says so.
     pub stall: Option<Often>,
     /// The second adapter hears nothing.
@@ -126,6 +140,13 @@ pub const PLAIN: Regime = Regime {
     neighbours: None,
     noise: None,
     burst: None,
+    apart: 0.1,
+    other: None,
+    in_step: false,
+    once_in: 0.0,
+    rain: 0.0,
+    leaves_with_stall: false,
+    glimpses: 0.0,
     stall: None,
     stall_other: None,
     off: false,
@@ -196,6 +217,16 @@ fn stays(dice: &mut Dice, regime: &Regime, end: f64) -> Vec<Span> {
     here
 }
 
+/// Ends each stay with the first of these that begins in its second half.
+fn leave_with(spans: &[Span], here: &mut [Span]) {
+    for stay in here {
+        let middle = (stay.0 + stay.1) / 2.0;
+        if let Some(span) = spans.iter().find(|s| middle <= s.0 && s.0 < stay.1) {
+            stay.1 = span.0;
+        }
+    }
+}
+
 /// A share that is drawn anew now and then: (since when, share).
 fn steps(dice: &mut Dice, end: f64, often: Option<(f64, f64)>) -> Vec<(f64, f64)> {
     let (mut out, mut t) = (Vec::new(), 0.0);
@@ -244,6 +275,21 @@ impl Trace {
                 Some(stay) if n > stay => devices[stay].here.clone(),
                 _ => stays(&mut dice, regime, end),
             };
+            if let Some((_, interval)) = regime.other.filter(|(share, _)| dice.unit() < *share) {
+                device.interval = dice.uniform(interval);
+            }
+            if regime.in_step {
+                device.interval = regime.interval.1;
+            }
+            if regime.leaves_with_stall {
+                leave_with(&stalls, &mut device.here);
+                leave_with(&down, &mut device.here);
+            }
+            for here in device.here.iter_mut().skip(1) {
+                if regime.glimpses > 0.0 && dice.unit() < regime.glimpses {
+                    here.1 = here.0 + 0.001;
+                }
+            }
             let fades = spans(&mut dice, end, regime.fade.map(|f| f.0));
             let own_idles = spans(&mut dice, end, regime.idle.map(|i| i.0));
             let idles = if regime.together { &idle_together } else { &own_idles };
@@ -258,8 +304,10 @@ impl Trace {
             let (mut in_reboot, mut in_other) = (Within(&reboots), Within(&stalls_other));
             let mut crowd = neighbours.iter().copied().peekable();
             let mut drowned = 0.0;
+            let mut reported = f64::NEG_INFINITY;
             for &(begin, finish) in &device.here {
-                let mut t = begin;
+                let mut t = if regime.in_step { (begin / device.interval).ceil() * device.interval } else { begin };
+                let is_glimpse = finish - begin < 0.01;
                 while t < finish {
                     while changes.next_if(|c| c.0 < t).is_some() {
                         interval = dice.uniform(regime.interval);
@@ -283,12 +331,16 @@ impl Trace {
                     if let Some((_, hardly)) = regime.fade.filter(|_| in_fade.at(t)) {
                         chance = hardly;
                     }
+                    if is_glimpse {
+                        chance = 1.0;
+                    }
                     let copies = regime.burst.filter(|b| dice.unit() < b.0).map_or(0, |b| b.1);
                     for copy in 0..=copies {
-                        let t = t + f64::from(copy) * 0.1;
+                        let t = t + f64::from(copy) * regime.apart;
                         for ear in 0..regime.ears {
                             let deaf = down || stalled && ear == 0 || stalled_other && ear == 1;
-                            if !deaf && dice.unit() <= chance {
+                            if !deaf && dice.unit() <= chance && t - reported >= regime.once_in {
+                                reported = t;
                                 log.push(((t * 1000.0) as u64, What::Heard { device: n as u16, ear: ear as u8 }));
                             }
                         }
@@ -306,6 +358,16 @@ impl Trace {
             devices.push(device);
         }
         let ms = |t: f64| (t * 1000.0) as u64;
+        let mut t = end / 2.0;
+        while regime.rain > 0.0 && t < end {
+            t += dice.exponential(1.0 / regime.rain);
+            // Whoever passes is within reach for two minutes or so.
+            let passer = regime.devices as u64 + t as u64 / 120 * 64 + dice.next() % 64;
+            let deaf = stalls.iter().chain(&down).any(|s| s.0 <= t && t < s.1);
+            if !deaf {
+                log.push((ms(t), What::Heard { device: passer as u16, ear: 0 }));
+            }
+        }
         log.extend(down.iter().map(|d| (ms(d.0), What::Restart { away: ms(d.1) - ms(d.0) })));
         if regime.off {
             log.extend(stalls.iter().flat_map(|s| {
