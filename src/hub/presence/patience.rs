@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::adapter::Adapter;
 use super::building::Building;
-use super::loss::NEED_MAX;
 use super::rhythm::SURPRISE_NATS;
 use super::watched::{Ear, Watched};
 use crate::time::Mono;
@@ -108,8 +107,7 @@ impl Watched {
         }
         let allowance = building.fade_allowance(self.rhythm.interval());
         if allowance > 0.0 {
-            // Counted here only: while little is known of the losses it is thousands of slots.
-            let fade = ear.loss.need(surprise, NEED_MAX);
+            let fade = ear.loss.need(surprise, enough.max(ear.loss.need_if_known(surprise)));
             at_least(silence(fade, interval) + allowance, Why::Fades);
         }
         if let Some(slow) = building.slow_interval(self.heard_s).filter(|slow| *slow > interval) {

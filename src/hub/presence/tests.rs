@@ -405,6 +405,20 @@ fn a_fade_in_which_something_is_heard_now_and_then_is_one() {
 }
 
 #[test]
+fn where_others_fade_a_device_whose_losses_are_learned_anew_is_not_waited_for_for_hours() {
+    let mut room = Room::with(4);
+    room.hears(&[1, 2, 3, 4], &[0], 1800);
+    after_gaps(&mut room, &[40]);
+    room.hears(&[1, 2, 3, 4], &[0], 60);
+    after_gaps(&mut room, &[28, 56, 28, 28, 56]);
+    // Where the interval turns out to be half of that, its losses have to be learned anew.
+    for gap in [14, 14, 28, 14, 42].repeat(20) {
+        after_gaps(&mut room, &[gap]);
+        assert!(room.patience(1) <= 1200.0, "{}", room.patience(1));
+    }
+}
+
+#[test]
 fn one_long_gap_before_it_leaves_makes_a_device_wait_no_longer_than_ten_minutes() {
     let mut room = Room::with(4);
     for gap in [10, 20].into_iter().cycle().take(201) {
