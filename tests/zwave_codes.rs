@@ -178,3 +178,40 @@ async fn a_spare_code_is_pulled_an_end_is_moved_and_what_drifts_silently_is_foun
     assert_eq!((&set["access_code_id"], &set["code"]), (&next["access_code_id"], &next["code"]), "put right");
     hub.running.stop(true).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_credentials_that_are_lost_or_come_late_and_twice_end_with_one_event_each() {
+    let mut hub = Hub::with(&managed(&[3])).await;
+    // Each report comes once more, before the one of the next slot: the driver takes it for that.
+    hub.rig.node(3, "behave", json!({"repeat": true})).await;
+    let (ada, bob) = (hub.create(3, digits(ADA)).await, hub.create(3, digits(BOB)).await);
+    for _ in 0..2 {
+        hub.told_of(3, "access_code.set_on_device").await;
+    }
+    assert_eq!(hub.held(3).await, [ADA, BOB]);
+    // Some are lost, of the writing and of the reading.
+    hub.rig.node(3, "behave", json!({"repeat": false, "lose": 2})).await;
+    let thief = hub.create(3, digits(THIEF)).await;
+    hub.told_of(3, "access_code.set_on_device").await;
+    assert_eq!(hub.held(3).await, [ADA, BOB, THIEF]);
+    // And when the hub looks again, because the lock speaks of a slot: that nothing came does not mean that nothing is there.
+    let slots = hub.codes().into_iter().filter_map(|row| row["slot"].as_u64()).collect::<Vec<_>>();
+    assert_eq!(slots.len(), 3);
+    hub.rig.node(3, "behave", json!({"lose": 2})).await;
+    for slot in slots {
+        hub.rig.node(3, "notify", json!({"type": 6, "event": 14, "parameters": [99, 3, slot, 1]})).await;
+    }
+    for id in [ada, bob, thief] {
+        hub.delete(id).await;
+    }
+    for _ in 0..3 {
+        hub.told_of(3, "access_code.deleted").await;
+    }
+    assert_eq!(hub.held(3).await, [""; 0]);
+    let mut more: Vec<_> = hub.untold().iter().filter_map(|told| told["event_type"].as_str()).collect();
+    more.retain(|t| t.starts_with("access_code."));
+    more.sort_unstable();
+    let once = ["access_code.created", "access_code.removed_from_device"];
+    assert_eq!(more, once.iter().flat_map(|t| [*t; 3]).collect::<Vec<_>>(), "and nothing else is told of codes");
+    hub.running.stop(true).await;
+}

@@ -2,6 +2,7 @@
 import { createServer } from "node:net";
 import { Faucet, FunctionType, Message, MessageType, ZWaveSerialFrameType } from "@zwave-js/serial";
 import { createAndOpenMockedZWaveSerialPort } from "@zwave-js/serial/mock";
+import { UserCredentialCCCredentialReport } from "@zwave-js/cc/UserCredentialCC";
 import { Bytes } from "@zwave-js/shared";
 import { MockController, MockNode } from "@zwave-js/testing";
 import { createDefaultMockControllerBehaviors, createDefaultMockNodeBehaviors } from "zwave-js/Testing";
@@ -34,6 +35,23 @@ function stick(state) {
   };
 }
 
+/// What becomes of a lock's reports of credentials on their way, by its state: `lose` so many, or `repeat`: each comes once more, just
+/// before the next one.
+function mishear(node) {
+  const send = node.sendToController.bind(node);
+  let last;
+  node.sendToController = async (frame) => {
+    const isReport = frame.payload instanceof UserCredentialCCCredentialReport;
+    const left = node.state.get("lose") ?? 0;
+    if (isReport && left > 0) return void node.state.set("lose", left - 1);
+    if (isReport && node.state.get("repeat")) {
+      if (last) await send(last);
+      last = frame;
+    }
+    return send(frame);
+  };
+}
+
 /// One frame, or one byte of acknowledgement, at the start of `bytes`; undefined while it is not whole.
 function firstFrame(bytes) {
   const START_OF_FRAME = 0x01;
@@ -55,6 +73,7 @@ export async function startNetwork(more) {
     node.defineBehavior(...createDefaultMockNodeBehaviors());
     node.defineBehavior(...device.behaviors);
     node.state.set(MODE, 255);
+    mishear(node);
   }
 
   const faucet = new Faucet(serial.readable);

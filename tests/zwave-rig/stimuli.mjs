@@ -62,7 +62,7 @@ export const stimuli = {
   notify: (controller, node, { type, event, parameters }) => notify(controller, node, type, event, parameters),
   /// {locked}: moved without a word; only a poll finds it.
   async drift(_controller, node, { locked }) { node.state.set(MODE, locked ? Secured : Unsecured); },
-  /// {jams, stands, mute, codes}: how it behaves from now on; see devices.mjs.
+  /// {jams, stands, mute, codes, lose, repeat}: how it behaves from now on; see devices.mjs.
   async behave(_controller, node, how) { for (const [what, value] of Object.entries(how)) node.state.set(what, value); },
   /// {code, ahead?}: somebody types it, when the lock's clock is so many minutes further. The lock opens to it, or refuses and says why.
   async types(controller, node, { code, ahead = 0 }) {

@@ -127,8 +127,10 @@ pub fn read(keeping: Keeping, slot: u16, answer: &Answer) -> CodeNotice {
             }
         }
         Keeping::Credential => match answer.result.get("credential") {
-            // What is not there is left out, or nobody's.
-            None | Some(Value::Null) => CodeNotice::Slot { slot, digits: None },
+            // No report came: of an empty slot, too, there is one. And the driver takes any report for the one that it waits for, also
+            // one of another slot that came late or twice.
+            None | Some(Value::Null) => unanswered,
+            Some(credential) if credential["slot"] != slot => unanswered,
             Some(credential) if credential["userId"] == 0 => CodeNotice::Slot { slot, digits: None },
             Some(credential) => content(slot, credential.get("data").unwrap_or(&Value::Null)),
         },
@@ -197,9 +199,14 @@ mod tests {
         assert_eq!(user_code(json!({"userIdStatus": 254})), CodeNotice::Refused { slot: 7, reason: Outcome::Refused });
 
         let credential = |result: Value| read(Keeping::Credential, 7, &answer(result));
-        assert_eq!(credential(json!({"credential": {"userId": 7, "data": "4711"}})), held("4711"));
+        assert_eq!(
+            credential(json!({"credential": {"userId": 7, "type": 1, "slot": 7, "data": "4711"}})),
+            held("4711")
+        );
         let empty = CodeNotice::Slot { slot: 7, digits: None };
-        assert_eq!(credential(json!({})), empty);
+        assert_eq!(credential(json!({})), silent, "a lock that has nothing says so");
+        let late = json!({"credential": {"userId": 6, "type": 1, "slot": 6, "data": "4711"}});
+        assert_eq!(credential(late), silent, "that was the answer to another question");
         assert_eq!(credential(json!({"credential": {"userId": 0, "type": 1, "slot": 7, "data": ""}})), empty);
     }
 
