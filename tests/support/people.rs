@@ -71,7 +71,7 @@ impl People {
             1 => (None, Some(now + HOUR)),
             // Still in force at the end, or still to come.
             2 => (Some(now + HOUR), Some(now + 500 * HOUR)),
-            3 => (Some(now + 120 * HOUR), Some(now + 500 * HOUR)),
+            3 => (Some(now + 70 * HOUR), Some(now + 500 * HOUR)),
             _ => (None, None),
         };
         let draft = CodeDraft { starts_at: starts.map(Wall), ends_at: ends.map(Wall), ..draft(&digits) };
@@ -152,8 +152,13 @@ impl People {
         }
         let dates = lock.dates.remove(&slot);
         if let Some(mut dates) = dates.filter(|_| dice.often()) {
-            dates.until += chrono::TimeDelta::days(30);
-            dates.from -= chrono::TimeDelta::days(dice.roll(20) as i64);
+            // It opens too early and too long, or hardly ever.
+            if dice.often() {
+                dates.until += chrono::TimeDelta::days(30);
+                dates.from -= chrono::TimeDelta::days(20);
+            } else {
+                dates.until = dates.from + chrono::TimeDelta::minutes(30);
+            }
             lock.dates.insert(slot, dates);
         }
     }
