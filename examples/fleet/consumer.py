@@ -116,7 +116,7 @@ async def connect(directory, user):
 
 async def read(client, book, name, until, show):
     """Reads on from where this consumer was, and comes back when `until` says so, or nothing more comes."""
-    subscription = await client.jetstream().pull_subscribe("", durable=name, stream=STREAM)
+    subscription = await subscribe(client, name)
     while True:
         try:
             messages = await subscription.fetch(BATCH, timeout=2)
@@ -130,6 +130,18 @@ async def read(client, book, name, until, show):
         await asyncio.gather(*(message.ack() for message in messages))
         if not messages and until() and await is_through(subscription):
             return
+
+
+async def subscribe(client, name, tries=20):
+    """For some seconds after a node was lost nobody answers for its streams, or somebody says that he cannot."""
+    while True:
+        try:
+            return await client.jetstream().pull_subscribe("", durable=name, stream=STREAM)
+        except (asyncio.TimeoutError, nats.js.errors.ServiceUnavailableError, nats.errors.NoRespondersError):
+            tries -= 1
+            if not tries:
+                raise
+            await asyncio.sleep(3)
 
 
 async def is_through(subscription):
