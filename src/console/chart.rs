@@ -95,6 +95,7 @@ pub fn timeline(reach: &Lane, door: Option<&Lane>, window: Window, zone: Tz) -> 
     let (outs, seconds) = reach.outs(window);
     let summary = match outs {
         _ if reach.turns.is_empty() => format!("Nothing is known of {within}."),
+        0 if reach.turns[0].0 > window.from => "In reach since it is known.".to_owned(),
         0 => format!("In reach all of {within}."),
         n => format!("Out of reach {} in {within}, {} together.", count(n, "time", "times"), span(seconds)),
     };
@@ -189,6 +190,16 @@ mod tests {
         assert_eq!(lane(turns.clone()).outs(window), (2, 7.0 * 3600.0));
         assert_eq!(lane(turns).parts(window).first(), Some(&(at(24), at(30), false)));
         assert_eq!(lane(vec![(at(47), true)]).parts(window), [(at(47), at(48), true)]);
+    }
+
+    #[test]
+    fn what_was_before_it_was_known_is_not_claimed() {
+        let window = Window { from: at(24), to: at(48) };
+        let said = |turns| timeline(&Lane { name: "", class: "", turns }, None, window, Tz::UTC).into_string();
+        assert!(said(vec![]).contains("Nothing is known of"));
+        assert!(said(vec![(at(40), true)]).contains("In reach since it is known."));
+        assert!(said(vec![(at(20), true)]).contains("In reach all of the last 1 d"));
+        assert!(said(vec![(at(20), true), (at(30), false), (at(31), true)]).contains("Out of reach 1 time in"));
     }
 
     #[test]

@@ -209,7 +209,6 @@ async fn presence(
 ) -> Markup {
     const REACH: [&str; 4] =
         ["device.connected", "device.disconnected", "device.unmanaged.connected", "device.unmanaged.disconnected"];
-    let window = Window::days(days, known(device), Utc::now());
     let mut turns =
         turns(console, visitor, device, &REACH, |e| Some(!e["event_type"].as_str()?.ends_with("disconnected"))).await;
     if turns.is_empty()
@@ -217,6 +216,7 @@ async fn presence(
     {
         turns.push((since, words::is_online(device)));
     }
+    let window = Window::days(days, known(device), now(&turns));
     let reach = Lane { name: "Reach", class: "reach", turns };
     let door = match words::is_lock(device) {
         false => None,
@@ -247,6 +247,11 @@ async fn presence(
 /// Since when the hub knows it.
 fn known(device: &Value) -> DateTime<Utc> {
     device["created_at"].as_str().and_then(words::parsed).unwrap_or_else(Utc::now)
+}
+
+/// The end of a chart. What is told may be ahead of this machine's clock: a demo's runs fast, and an event is never dated back.
+fn now<T>(turns: &[Turn<T>]) -> DateTime<Utc> {
+    turns.last().map_or(Utc::now(), |(at, _)| Utc::now().max(*at))
 }
 
 /// When it turned one way or the other, oldest first.
@@ -282,11 +287,12 @@ async fn battery(console: &Console, visitor: &Visitor, device: &Value) -> Markup
         // It has been so since the hub knows it.
         turns.insert(0, (known(device), Charge { level: None, band: band.clone() }));
     }
-    turns.push((Utc::now(), Charge { level, band }));
+    let window = Window::days(BATTERY_DAYS, known(device), now(&turns));
+    turns.push((window.to, Charge { level, band }));
     html! {
         section.card #charge data-live aria-labelledby="batteries" {
             h2 #batteries { "Battery" }
-            (chart::battery(&turns, Window::days(BATTERY_DAYS, known(device), Utc::now()), console.app.names.time_zone))
+            (chart::battery(&turns, window, console.app.names.time_zone))
             p.soft { "Areas are the bands that its events tell, points the levels that are known." }
         }
     }

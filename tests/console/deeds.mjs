@@ -195,7 +195,7 @@ export const deeds = {
   "when a device was lost is drawn, and why it is judged so is said": async () => {
     const page = await signedIn();
     await device(page, 5);
-    await page.locator("#presence").getByText("In reach all of").waitFor();
+    await page.locator("#presence").getByText("In reach since it is known").waitFor();
     await page.locator("#presence").getByText("Its bridge says whether it is reached").waitFor();
     await node(5, "die");
     await ping(5);
