@@ -7,7 +7,7 @@ export CARGO_PROFILE_DEV_DEBUG ?= line-tables-only
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build demo fleet test test-fleet test-bluez test-home-assistant test-system deb check sim bench truth truth-others doctor chaos planted soak-radio codes-load api-fuzz fuzz
+.PHONY: help prepare build demo fleet test test-fleet test-bluez test-home-assistant test-system deb deb-smoke shots check sim bench truth truth-others doctor chaos planted soak-radio codes-load api-fuzz fuzz
 
 help: ## List these
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,13 @@ test-system: ## The package on a clean Debian that real systemd boots, as its pa
 
 deb: ## Build the Debian package: target/debian (ARCH=arm64 or armhf: for a Pi, on a PC)
 	@scripts/deb $(ARCH)
+
+deb-smoke: ## The package of a Pi (ARCH=arm64 or armhf) on a clean Debian of that processor, emulated (root; builds it first)
+	@scripts/deb-smoke $(ARCH)
+
+shots: prepare ## Take the pictures of the console in docs/console anew, of a demo
+	$(CARGO) build
+	@scripts/shots
 
 chaos: prepare ## Break the delivery at length (kill -9, broken disks, brokers and networks); prints its seed, SEED=n repeats it
 	@scripts/chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
