@@ -233,6 +233,28 @@ fn a_hub_that_nobody_has_told_the_time_gives_a_lock_no_dates() {
 }
 
 #[test]
+fn a_code_for_ever_is_freed_of_what_dates_its_slot_had_also_where_nobody_has_told_the_hub_the_time() {
+    let mut house = House::dated();
+    let draft = house.draft("1111", 1, 3);
+    let guest = house.create(draft);
+    house.pass(60.0);
+    let kept = house.lock().dates[&20];
+    house.delete(guest);
+    house.pass(60.0);
+    house.lock().dates = (20..30).map(|slot| (slot, kept)).collect();
+    house.rig.synchronized = false;
+    house.rig.crash(1);
+    house.rig.asked.clear();
+    house.bridge_up();
+    let resident = house.create(code("4711"));
+    house.pass(60.0);
+    assert!(house.opens("4711"));
+    house.rig.synchronized = true;
+    house.pass(120.0);
+    assert_eq!(house.told_of(resident), ["created", "set_on_device"]);
+}
+
+#[test]
 fn a_lock_that_is_away_ahead_of_the_start_is_no_delay_until_the_start() {
     let mut house = House::dated();
     house.rig.hear(node(2), [Signal::Node(NodeStatus::Dead)]);

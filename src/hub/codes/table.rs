@@ -238,7 +238,8 @@ impl Table {
             return;
         }
         let place = device.place(teller.settings);
-        if !busy && date.is_some() {
+        // One without dates has none to be kept to: whether old ones are in its way needs no clock.
+        if !busy && (date.is_some() || !entry.code.is_dated()) {
             let keeper = schedule::keeper(&entry.code, device, place, wall);
             // What is on a lock stays as it is, unless the lock can take its dates over.
             if !entry.code.is_set() || keeper == Keeper::Lock {
