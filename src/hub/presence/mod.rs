@@ -357,8 +357,12 @@ fn look(watched: &mut Watched, adapters: &mut [Adapter], building: &Building, no
     let patiences = &watched.patiences(building);
     watched.compare(patiences, adapters, now);
     let mut next: Option<f64> = None;
-    if watched.ears.is_empty() && adapters.iter().any(|a| a.deaf_since(now).is_none()) {
-        // Present as it was stored, and nothing known of how it was heard.
+    if watched.ears.is_empty() {
+        // Present as it was stored, and nothing known of how it was heard: its silence begins when an adapter could hear it.
+        if adapters.iter().all(|a| a.deaf_since(now).is_some()) {
+            watched.silence_begins(adapters, now);
+            return Some(LOOK_WHILE_DEAF);
+        }
         let left = watched.patience_unheard().saturating_sub(now.since(watched.heard_at));
         if left.is_zero() {
             return None;

@@ -477,6 +477,17 @@ fn after_a_restart_a_device_has_its_own_patience_from_the_start() {
 }
 
 #[test]
+fn without_a_model_and_an_adapter_no_silence_has_begun() {
+    let mut room = Room::default();
+    (1..=4).for_each(|n| room.judge.watch(key(n), None, true, Mono(0)));
+    room.silence(2080);
+    room.hears(&[3], &[0], 10);
+    assert_eq!(room.said(), [], "ten seconds are no silence");
+    room.hears(&[3], &[0], 1000);
+    assert_eq!(room.said(), [1, 2, 4].map(|n| (key(n), Some(DEVICE))));
+}
+
+#[test]
 fn without_a_model_the_silence_of_all_after_a_restart_is_nobodys_own() {
     let mut room = Room::default();
     (1..=3).for_each(|n| room.judge.watch(key(n), None, true, Mono(0)));
