@@ -13,11 +13,17 @@ use super::{Filter, Sql};
 use crate::event::EventType;
 
 /// So many events of the log, or of a type, are looked through for those of some scopes. Tests take both ways.
-const LOOKED_AT: usize = if cfg!(test) { 10 } else { 1000 };
+const LOOKED_AT: usize = if cfg!(test) { 10 } else { 3000 };
 const LOOKED_AT_OF_TYPE: usize = if cfg!(test) { 10 } else { 200 };
 
 /// The runs of so few scopes are sooner read than looked past.
 const SCOPES_FEW: usize = if cfg!(test) { 1 } else { 16 };
+
+/// A scope that has no more events than this is read whole: that costs less than to look for the first of each type.
+const WHOLE_MOST: usize = if cfg!(test) { 3 } else { 32 };
+
+/// After so many scopes that have more, nobody expects others that have not.
+const WHOLE_TRIES: usize = 8;
 
 /// So few types are asked for scope by scope; of more it is first seen which a scope has.
 const TYPES_FEW: usize = if cfg!(test) { 2 } else { 6 };
@@ -34,6 +40,8 @@ pub struct Span {
 }
 
 impl Span {
+    const NONE: Span = Span { first: 1, last: 0, newest_first: false };
+
     /// The question, which ends with its order, from the right end.
     pub fn ordered(self, sql: &str) -> String {
         format!("{sql}{}", if self.newest_first { " DESC" } else { "" })
@@ -162,9 +170,6 @@ fn along_types(
     Ok((all || seqs.len() >= wanted).then_some(seqs))
 }
 
-/// A run of the index: a scope's events of one type.
-type Run = (i64, i64);
-
 /// The first place of each run of these scopes and types.
 const OF_FEW_TYPES: &str = "
     SELECT s.value, t.value, (SELECT first(seq) FROM event INDEXED BY event_by_scope
@@ -183,70 +188,103 @@ const OF_MANY_TYPES: &str = "
     FROM run WHERE type IS NOT NULL AND (?2 IS NULL OR type IN (SELECT value FROM json_each(?2)))";
 
 /// Those that have something there, each with its first place.
-fn runs(c: &Connection, scopes: &[i64], types: Option<&[i64]>, span: Span) -> Sql<Vec<(Run, u64)>> {
+fn runs(c: &Connection, scopes: &[i64], types: Option<&[i64]>, span: Span) -> Sql<Vec<Run>> {
+    let few = types.is_some_and(|types| types.len() <= TYPES_FEW);
+    let (mut runs, others) = if few { (Vec::new(), scopes.to_vec()) } else { whole(c, scopes, types, span)? };
     let list = |numbers: &[i64]| serde_json::json!(numbers).to_string();
-    let sql = if types.is_some_and(|types| types.len() <= TYPES_FEW) { OF_FEW_TYPES } else { OF_MANY_TYPES };
+    let sql = if few { OF_FEW_TYPES } else { OF_MANY_TYPES };
     let mut statement = c.prepare_cached(&span.first_of(sql))?;
-    let mut rows = statement.query(params![list(scopes), types.map(list), span.first, span.last])?;
-    let mut runs = Vec::new();
+    let mut rows = statement.query(params![list(&others), types.map(list), span.first, span.last])?;
     while let Some(row) = rows.next()? {
         if let Some(first) = row.get::<_, Option<u64>>(2)? {
-            runs.push(((row.get(0)?, row.get(1)?), first));
+            let left = span.behind(first);
+            runs.push(Run { scope: row.get(0)?, event_type: row.get(1)?, left, read: [first].into() });
         }
     }
     Ok(runs)
 }
 
+/// The places of the scopes that have few; and the scopes that have more.
+fn whole(c: &Connection, scopes: &[i64], types: Option<&[i64]>, span: Span) -> Sql<(Vec<Run>, Vec<i64>)> {
+    let places = "SELECT seq, type FROM event INDEXED BY event_by_scope WHERE scope = ?1 LIMIT ?2";
+    let mut statement = c.prepare_cached(places)?;
+    let (mut runs, mut others) = (Vec::new(), Vec::new());
+    for (n, scope) in scopes.iter().enumerate() {
+        if others.len() == WHOLE_TRIES && runs.is_empty() {
+            others.extend(&scopes[n..]);
+            break;
+        }
+        let rows = statement.query_map(params![scope, WHOLE_MOST + 1], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let rows: Vec<(u64, i64)> = rows.collect::<Sql<_>>()?;
+        if rows.len() > WHOLE_MOST {
+            others.push(*scope);
+            continue;
+        }
+        let asked = |event_type: &i64| types.is_none_or(|types| types.contains(event_type));
+        let there = |seq: &u64| (span.first..=span.last).contains(seq);
+        let mut seqs: Vec<u64> = rows.iter().filter(|(seq, t)| there(seq) && asked(t)).map(|(seq, _)| *seq).collect();
+        seqs.sort_unstable();
+        if span.newest_first {
+            seqs.reverse();
+        }
+        if !seqs.is_empty() {
+            runs.push(Run { scope: *scope, event_type: 0, left: Span::NONE, read: seqs.into() });
+        }
+    }
+    Ok((runs, others))
+}
+
 /// The first `wanted` events of all these runs together, in the order asked for: of each only as many are read as it takes.
-fn merge(c: &Connection, runs: Vec<(Run, u64)>, span: Span, wanted: usize) -> Sql<Vec<u64>> {
-    let few = (wanted / runs.len().max(1)).clamp(1, AHEAD_MOST);
+fn merge(c: &Connection, mut runs: Vec<Run>, span: Span, wanted: usize) -> Sql<Vec<u64>> {
+    let mut chunks = vec![(wanted / runs.len().max(1)).clamp(1, AHEAD_MOST); runs.len()];
     // The next event of each run; negated where the last one comes first.
     let place = |seq: u64| if span.newest_first { Reverse(-(seq as i64)) } else { Reverse(seq as i64) };
-    let mut heads: BinaryHeap<_> = runs.iter().enumerate().map(|(n, (_, seq))| (place(*seq), n, *seq)).collect();
-    let ahead = |(run, seq)| Ahead { run, left: span.behind(seq), read: VecDeque::new(), chunk: few };
-    let mut ahead: Vec<Ahead> = runs.into_iter().map(ahead).collect();
+    let mut heads = BinaryHeap::new();
+    for (n, run) in runs.iter_mut().enumerate() {
+        heads.extend(run.read.pop_front().map(|seq| (place(seq), n, seq)));
+    }
     let mut seqs = Vec::new();
     while seqs.len() < wanted
         && let Some((_, n, seq)) = heads.pop()
     {
         seqs.push(seq);
-        heads.extend(ahead[n].next(c)?.map(|seq| (place(seq), n, seq)));
+        heads.extend(runs[n].next(c, &mut chunks[n])?.map(|seq| (place(seq), n, seq)));
     }
     Ok(seqs)
 }
 
 const OF_RUN: &str = "SELECT seq FROM event INDEXED BY event_by_scope WHERE scope = ?1 AND type = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq";
 
-/// A run's events, read a few ahead.
-struct Ahead {
-    run: Run,
+/// A run of the index: a scope's events of one type, read a few ahead; or all that a scope has.
+struct Run {
+    scope: i64,
+    event_type: i64,
+    read: VecDeque<u64>,
     /// Where the others are.
     left: Span,
-    read: VecDeque<u64>,
-    /// How many to read next.
-    chunk: usize,
 }
 
-impl Ahead {
-    fn next(&mut self, c: &Connection) -> Sql<Option<u64>> {
+impl Run {
+    /// The next place; where it takes reading, `chunk` places are read, and twice as many the next time.
+    fn next(&mut self, c: &Connection, chunk: &mut usize) -> Sql<Option<u64>> {
         if self.read.is_empty() && self.left.first <= self.left.last {
-            self.read_on(c)?;
+            self.read_on(c, *chunk)?;
+            *chunk = (*chunk * 2).min(AHEAD_MOST);
         }
         Ok(self.read.pop_front())
     }
 
-    fn read_on(&mut self, c: &Connection) -> Sql<()> {
+    fn read_on(&mut self, c: &Connection, chunk: usize) -> Sql<()> {
         let mut statement = c.prepare_cached(&self.left.ordered(OF_RUN))?;
-        let (scope, event_type) = self.run;
-        let rows = statement.query_map(params![scope, event_type, self.left.first, self.left.last], |r| r.get(0))?;
-        for seq in rows.take(self.chunk) {
+        let rows =
+            statement.query_map(params![self.scope, self.event_type, self.left.first, self.left.last], |r| r.get(0))?;
+        for seq in rows.take(chunk) {
             self.read.push_back(seq?);
         }
         self.left = match self.read.back() {
-            Some(seq) if self.read.len() == self.chunk => self.left.behind(*seq),
-            _ => Span { first: 1, last: 0, ..self.left },
+            Some(seq) if self.read.len() == chunk => self.left.behind(*seq),
+            _ => Span::NONE,
         };
-        self.chunk = (self.chunk * 2).min(AHEAD_MOST);
         Ok(())
     }
 }
