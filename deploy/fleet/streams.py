@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Makes the streams of streams/*.json, or brings them to what is written there, and says how full they are.
 
-    streams.py DIR [--bytes N] [--full STREAM=EVENTS]     DIR is what provision.py keeps; needs nats-py
+    streams.py DIR [--bytes N] [--full STREAM=EVENTS] [--patience SECONDS]     DIR is what provision.py keeps; needs nats-py
 
 Run it once before the first hub connects: what it makes of $MQTT_msgs is what an acknowledgement rests on. --bytes is for a disk that
-is smaller than the limits written there, --full for trying what a full stream does. A stream that exists keeps its messages.
+is smaller than the limits written there, --full for trying what a full stream does; --patience is how long a cluster may take to answer
+after it lost nodes (60 s unless told). A stream that exists keeps its messages.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def lag(source):
     return source["lag"] if alive else max(source.get("lag", 0), 1)
 
 
-async def ask(client, verb, body=None, patience=60):
+async def ask(client, verb, body=None, *, patience):
     """The engine's own API; a cluster that is just coming up has no leader yet and says so, or nothing."""
     payload = json.dumps(body).encode() if body else b""
     loop = asyncio.get_running_loop()
@@ -60,6 +61,7 @@ async def main():
     parser.add_argument("dir", type=Path)
     parser.add_argument("--bytes", type=int)
     parser.add_argument("--full", default="=")
+    parser.add_argument("--patience", type=float, default=60)
     args = parser.parse_args()
     client = await connect(args.dir)
     for file in sorted((HERE / "streams").glob("*.json")):
@@ -70,10 +72,11 @@ async def main():
             wanted["max_msgs"] = int(events)
         if args.bytes is not None:
             wanted["max_bytes"] = args.bytes
-        there = await ask(client, f"STREAM.INFO.{name}")
+        there = await ask(client, f"STREAM.INFO.{name}", patience=args.patience)
         if there.get("config", wanted)["retention"] != wanted["retention"]:
             raise SystemExit(f"{name}: a hub was here first, and NATS made it; disconnect the hubs, delete it, and run this again")
-        answer = await ask(client, f"STREAM.{'CREATE' if 'error' in there else 'UPDATE'}.{name}", wanted)
+        verb = "CREATE" if "error" in there else "UPDATE"
+        answer = await ask(client, f"STREAM.{verb}.{name}", wanted, patience=args.patience)
         if "error" in answer:
             raise SystemExit(f"{name}: {answer['error']['description']}")
         behind = sum(lag(source) for source in there.get("sources") or wanted.get("sources", []))

@@ -86,8 +86,13 @@ impl Cluster {
     /// not looked at.
     pub fn streams(&self, arguments: &[&str]) -> HashMap<String, (u64, u64)> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/fleet/streams.py");
-        let output =
-            told(Command::new(PYTHON).arg(script).arg(self.dir()).args(["--bytes", "700000000"]).args(arguments));
+        let output = told(
+            Command::new(PYTHON)
+                .arg(script)
+                .arg(self.dir())
+                .args(["--bytes", "700000000", "--patience", "600"])
+                .args(arguments),
+        );
         let lines: Vec<Value> =
             output.stdout.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
         let of = |line: &Value| {
